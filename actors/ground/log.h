@@ -19,6 +19,12 @@ int yard_log_level_from (const char *word); /* error warning info debug; -1 for 
 void yard_log (yard_log_level_t level, const char *event, const char *format, ...)
     __attribute__ ((format (printf, 3, 4)));
 
+/*  A value for %s, in quotes if it has spaces or is empty: yard_log_info ("job.failed", "text=%s", YARD_QUOTED (text)). The value lives as
+ *  long as the block around the call, and is cut after about YARD_LOG_QUOTED_SIZE bytes. */
+#define YARD_LOG_QUOTED_SIZE 1024
+#define YARD_QUOTED(text) yard_log_quoted ((char [YARD_LOG_QUOTED_SIZE]) { 0 }, text)
+const char *yard_log_quoted (char *buffer, const char *text);
+
 #define yard_log_error(event, ...) yard_log (YARD_LOG_ERROR, event, __VA_ARGS__)
 #define yard_log_warning(event, ...) yard_log (YARD_LOG_WARNING, event, __VA_ARGS__)
 #define yard_log_info(event, ...) yard_log (YARD_LOG_INFO, event, __VA_ARGS__)

@@ -22,6 +22,10 @@ void *yard_table_put (yard_table_t *self, const void *key, size_t size, void *va
 void *yard_table_take (yard_table_t *self, const void *key, size_t size); /* removes and gives the value, or NULL */
 size_t yard_table_count (const yard_table_t *self);
 
+/*  The hash key of all tables made from now on, for the simulation. Without it the key is drawn from getrandom at the first table. Call it
+ *  before any thread is started. */
+void yard_table_seed (uint64_t seed);
+
 /*  for (size_t at = 0; yard_table_next (table, &at, &value);) — taking the current entry inside the loop is allowed. */
 bool yard_table_next (const yard_table_t *self, size_t *at, void **ret_value);
 
