@@ -3,7 +3,8 @@
  */
 #include "actors/formats/json_scan.h"
 
-#define DEPTH_MAX 128 /* serde_json's recursion limit: what is deeper no other reader of these files takes either */
+#define DEPTH_MAX \
+    128 /* serde_json's recursion limit: what is deeper no other reader of these files takes either */
 
 static bool refuse (yard_scan_t *self, const char *problem)
 {
@@ -13,22 +14,33 @@ static bool refuse (yard_scan_t *self, const char *problem)
 
 int yard_scan_peek (yard_scan_t *self)
 {
-    while (self->at < self->end
-           && (*self->at == ' ' || *self->at == '\n' || *self->at == '\r' || *self->at == '\t'))
+    while (self->at < self->end &&
+           (*self->at == ' ' || *self->at == '\n' || *self->at == '\r' || *self->at == '\t'))
         self->at++;
     return self->at < self->end ? (unsigned char) *self->at : -1;
 }
 
+static const struct {
+    char byte;
+    const char *problem;
+} missing [] = {
+    { '{', "an object is missing" },
+    { '[', "an array is missing" },
+    { ']', "the end of an array is missing" },
+    { ':', "a colon is missing" },
+    { ',', "a comma is missing" },
+};
+
 bool yard_scan_take (yard_scan_t *self, char byte)
 {
-    if (yard_scan_peek (self) != (unsigned char) byte)
-        return refuse (self, byte == '{'   ? "an object is missing"
-                             : byte == '[' ? "an array is missing"
-                             : byte == ':' ? "a colon is missing"
-                             : byte == ']' ? "the end of an array is missing"
-                                           : "a comma is missing");
-    self->at++;
-    return true;
+    if (yard_scan_peek (self) == (unsigned char) byte) {
+        self->at++;
+        return true;
+    }
+    size_t at = 0;
+    while (at + 1 < sizeof missing / sizeof missing [0] && missing [at].byte != byte)
+        at++;
+    return refuse (self, missing [at].problem);
 }
 
 bool yard_scan_more (yard_scan_t *self, char close, bool *first, bool *ret_more)
@@ -112,7 +124,7 @@ bool yard_scan_text (yard_scan_t *self, yard_scan_text_t *ret_text)
     if (at == end)
         return refuse (self, "a string without an end");
     self->at++;
-    *ret_text = (yard_scan_text_t) { { begin, (size_t) (at - begin) }, escaped };
+    *ret_text = (yard_scan_text_t){ { begin, (size_t) (at - begin) }, escaped };
     return true;
 }
 
@@ -135,8 +147,8 @@ bool yard_scan_u64 (yard_scan_t *self, uint64_t *ret_number)
         return refuse (self, "a whole number from 0 is missing");
     bool leading_zero = *at == '0';
     for (; is_digit (at, self->end); at++)
-        if (__builtin_mul_overflow (number, 10u, &number)
-            || __builtin_add_overflow (number, (uint64_t) (*at - '0'), &number))
+        if (__builtin_mul_overflow (number, 10u, &number) ||
+            __builtin_add_overflow (number, (uint64_t) (*at - '0'), &number))
             return refuse (self, "a number above 18446744073709551615");
     if (leading_zero && at - self->at > 1)
         return refuse (self, "a number with a leading 0");
@@ -181,7 +193,7 @@ static bool skip_scalar (yard_scan_t *self)
 {
     static const char *const words [] = { "true", "false", "null" };
     if (self->at < self->end && *self->at == '"')
-        return yard_scan_text (self, &(yard_scan_text_t) { 0 });
+        return yard_scan_text (self, &(yard_scan_text_t){ 0 });
     yard_string_t rest = { self->at, (size_t) (self->end - self->at) };
     for (size_t word = 0; word < sizeof words / sizeof words [0]; word++)
         if (yard_string_starts (rest, words [word])) {
@@ -193,7 +205,8 @@ static bool skip_scalar (yard_scan_t *self)
 
 bool yard_scan_value (yard_scan_t *self)
 {
-    bool in_object [DEPTH_MAX]; /* which kind of container each level is: the stack that recursion would have kept */
+    bool in_object
+        [DEPTH_MAX]; /* which kind of container each level is: the stack that recursion would have kept */
     size_t depth = 0;
     bool first = true, more = true;
     do {
@@ -203,9 +216,10 @@ bool yard_scan_value (yard_scan_t *self)
                 return false;
             if (!more) {
                 depth--;
+                first = false; /* what ended was a member of the next level up */
                 continue;
             }
-            if (in_object [depth - 1] && !yard_scan_key (self, &(yard_scan_text_t) { 0 }))
+            if (in_object [depth - 1] && !yard_scan_key (self, &(yard_scan_text_t){ 0 }))
                 return false;
         }
         int byte = yard_scan_peek (self);

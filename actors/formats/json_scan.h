@@ -39,9 +39,10 @@ bool yard_scan_more (yard_scan_t *self, char close, bool *first, bool *ret_more)
 
 bool yard_scan_text (yard_scan_t *self, yard_scan_text_t *ret_text);
 bool yard_scan_key (yard_scan_t *self, yard_scan_text_t *ret_text); /* a string and its colon */
-bool yard_scan_u64 (yard_scan_t *self, uint64_t *ret_number);       /* digits alone: no sign, fraction, exponent or leading 0 */
-bool yard_scan_value (yard_scan_t *self);                           /* any value, looked at for grammar only */
-bool yard_scan_end (yard_scan_t *self);                             /* nothing but white space is left */
+bool yard_scan_u64 (yard_scan_t *self,
+                    uint64_t *ret_number); /* digits alone: no sign, fraction, exponent or leading 0 */
+bool yard_scan_value (yard_scan_t *self); /* any value, looked at for grammar only */
+bool yard_scan_end (yard_scan_t *self); /* nothing but white space is left */
 
 /*  What an escaped text means, into out; writes at most out_size bytes, returns how many it has (never more than raw.size). */
 size_t yard_scan_decode (yard_scan_text_t text, char *out, size_t out_size);

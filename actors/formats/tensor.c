@@ -30,7 +30,7 @@ void yard_tensors_clear (yard_tensors_t *self)
     free (self->items);
     free (self->metadata);
     yard_arena_destroy (&self->arena);
-    *self = (yard_tensors_t) { 0 };
+    *self = (yard_tensors_t){ 0 };
 }
 
 const yard_tensor_t *yard_tensors_find (const yard_tensors_t *self, yard_string_t name)
@@ -46,7 +46,7 @@ yard_string_t yard_tensors_metadata (const yard_tensors_t *self, const char *key
     for (size_t at = 0; at < self->metadata_count; at++)
         if (yard_string_is (self->metadata [at].key, key))
             return self->metadata [at].value;
-    return (yard_string_t) { NULL, 0 };
+    return (yard_string_t){ NULL, 0 };
 }
 
 void yard_name_text (yard_string_t name, char *ret_text)

@@ -39,9 +39,9 @@ int yard_dtype_from (yard_string_t word); /* a yard_dtype_t, or -1 */
 typedef struct {
     yard_string_t name;
     yard_dtype_t dtype;
-    uint32_t rank;         /* 0 is a scalar: one element */
+    uint32_t rank; /* 0 is a scalar: one element */
     const uint64_t *shape; /* rank dimensions, outermost first; NULL for a scalar */
-    uint64_t offset;       /* of the first byte, from the file's start */
+    uint64_t offset; /* of the first byte, from the file's start */
     uint64_t bytes;
 } yard_tensor_t;
 
@@ -56,7 +56,7 @@ typedef struct {
     yard_metadata_t *metadata; /* in the file's order */
     size_t metadata_count;
     uint64_t data_offset; /* where the first tensor begins */
-    yard_arena_t *arena;  /* shapes, and names that had escapes */
+    yard_arena_t *arena; /* shapes, and names that had escapes */
 } yard_tensors_t;
 
 /*  Frees what the list owns and empties it; an all-zero list is a cleared one. */

@@ -17,6 +17,8 @@
 #include "durable_place.h"
 
 #define DEPTH_MAX 64 /* one descriptor and one frame a level; the deepest model repositories have about 10 */
+#define PASSES_MAX \
+    16 /* over one directory: more is needed only while somebody fills it, and then rmdir says so */
 
 typedef struct {
     const char *path; /* for the sentences */
@@ -33,9 +35,10 @@ static DIR *enter (const walk_t *walk, int parent, const char *name, int depth, 
     DIR *stream = NULL;
     int fd = -1;
     if (depth > DEPTH_MAX) {
-        *ret_code = yard_error (walk->error, YARD_TOO_LARGE,
-                                "%s is deeper than %d directories at %s; remove it by hand", walk->path,
-                                DEPTH_MAX, name);
+        *ret_code =
+            yard_error (walk->error, YARD_TOO_LARGE,
+                        "%s is deeper than %d directories at %s; make it flatter, or remove it by hand",
+                        walk->path, DEPTH_MAX, name);
         return NULL;
     }
     fd = openat (parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -129,6 +132,8 @@ int yard_durable_sync_tree (const char *path, yard_error_t *error)
     struct stat status;
     if (lstat (path, &status))
         return yard_error_errno (error, errno, "cannot look at %s", path);
+    if (S_ISLNK (status.st_mode))
+        return yard_error (error, YARD_INVALID_FILE, "%s is a symlink; give the path it points to", path);
     walk_t walk = { path, status.st_dev, error };
     return sync_entry (&walk, AT_FDCWD, path, 0);
 }
@@ -145,8 +150,10 @@ static int remove_entry (const walk_t *walk, int parent, const char *name, int d
         DIR *stream = enter (walk, parent, name, depth, &rc);
         if (!stream)
             return rc;
-        /* Some file systems skip names when others are removed while listing: list again until nothing is left. */
-        for (size_t count = 1; rc == 0 && count; rewinddir (stream)) {
+        /* Some file systems skip names when others are removed while listing: list again until
+         * nothing is left. */
+        size_t count = 1;
+        for (int pass = 0; rc == 0 && count && pass < PASSES_MAX; pass++, rewinddir (stream)) {
             count = 0;
             rc = visit_each (walk, stream, name, depth, remove_entry, &count);
         }
