@@ -17,8 +17,7 @@
 #include "durable_place.h"
 
 #define DEPTH_MAX 64 /* one descriptor and one frame a level; the deepest model repositories have about 10 */
-#define PASSES_MAX \
-    16 /* over one directory: more is needed only while somebody fills it, and then rmdir says so */
+#define PASSES_MAX 16 /* over one directory; more only while somebody fills it: then rmdir says so */
 
 typedef struct {
     const char *path; /* for the sentences */

@@ -51,7 +51,7 @@ static void beyond_the_limit_there_is_nothing (void **state)
     yard_arena_t *arena = yard_arena_new (100);
     assert_null (yard_arena_alloc (arena, 101));
     assert_null (yard_arena_alloc (arena, SIZE_MAX));
-    assert_null (yard_arena_text (arena, (yard_string_t) { "", SIZE_MAX }));
+    assert_null (yard_arena_text (arena, (yard_string_t){ "", SIZE_MAX }));
     assert_int_equal (yard_arena_used (arena), 0);
     assert_non_null (yard_arena_alloc (arena, 100));
     assert_null (yard_arena_alloc (arena, 1));
@@ -83,7 +83,7 @@ static void copies_are_terminated (void **state)
     assert_int_equal (copy.size, 3);
     assert_ptr_not_equal (copy.data, view.data);
     assert_memory_equal (copy.data, "abc", 4);
-    assert_string_equal (yard_arena_text (arena, (yard_string_t) { NULL, 0 }), "");
+    assert_string_equal (yard_arena_text (arena, (yard_string_t){ NULL, 0 }), "");
     assert_string_equal (yard_arena_printf (arena, "%s-%d", "a", 7), "a-7");
     yard_arena_destroy (&arena);
 }

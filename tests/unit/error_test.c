@@ -77,9 +77,9 @@ static void an_errno_becomes_the_fitting_code (void **state)
     const struct {
         int number, code;
     } rows [] = {
-        { ENOSPC, YARD_DISK_FULL },  { EDQUOT, YARD_DISK_FULL },     { EIO, YARD_DISK_FAILED }, { ENOENT, YARD_NOT_FOUND },
-        { EACCES, YARD_FORBIDDEN },  { EEXIST, YARD_CONFLICT },      { EXDEV, YARD_INVALID_CONFIG },
-        { 4095, YARD_DISK_FAILED },
+        { ENOSPC, YARD_DISK_FULL },     { EDQUOT, YARD_DISK_FULL }, { EIO, YARD_DISK_FAILED },
+        { ENOENT, YARD_NOT_FOUND },     { EACCES, YARD_FORBIDDEN }, { EEXIST, YARD_CONFLICT },
+        { EXDEV, YARD_INVALID_CONFIG }, { 4095, YARD_DISK_FAILED },
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         assert_int_equal (yard_error_errno (NULL, rows [i].number, "x"), rows [i].code);

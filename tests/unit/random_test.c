@@ -12,7 +12,7 @@
 static void xoshiro_gives_the_published_sequence (void **state)
 {
     (void) state;
-    /* xoshiro256** from the state 1, 2, 3, 4, worked out by hand from the paper's definition: 2*5 <<< 7 * 9 = 11520, then ... */
+    /* From the state 1, 2, 3, 4. The first by hand: (2 * 5 rotated by 7) * 9 = 11520; the rest by an independent program. */
     yard_random_t random = { { 1, 2, 3, 4 }, 1 };
     const uint64_t expected [] = { 11520, 0, 1509978240, 1215971899390074240 };
     for (size_t i = 0; i < 4; i++)
