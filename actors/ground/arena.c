@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  arena.c - blocks of memory, filled from the front, freed together
  *
- *  A request usually fits into the first block, which stays for the next request; so a busy loop does not call malloc at all.
+ *  A request usually fits into the first block, which stays for the next request; so a busy loop does
+ *  not call malloc at all.
  */
 #include "arena.h"
 
@@ -27,6 +28,7 @@ struct yard_arena_t {
     size_t limit, used;
 };
 
+/*  Not zeroed here: alloc does it, once, for what is really used, and again after a reset. */
 static block_t *block_new (size_t size, block_t *next)
 {
     block_t *self = malloc (sizeof *self + size);
@@ -89,7 +91,8 @@ void *yard_arena_alloc (yard_arena_t *self, size_t size)
     }
     void *memory = block->data + block->used;
     block->used += rounded;
-    /* What rounding adds counts too, or a million empty texts would be free; only at the very end it is let pass. */
+    /* What rounding adds counts too, or a million empty texts would be free; only at the very end it is
+     * let pass. */
     self->used += rounded < room ? rounded : room;
     return memset (memory, 0, rounded);
 }
@@ -112,6 +115,7 @@ char *yard_arena_text (yard_arena_t *self, yard_string_t view)
     return text;
 }
 
+/*  Formatted twice: measured, then written in its place. */
 char *yard_arena_printf (yard_arena_t *self, const char *format, ...)
 {
     va_list arguments;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  buffer.c - bytes that grow, up to a limit
  *
- *  Promises: what is in the buffer is always a prefix of what was appended: after the first append that did not fit, nothing
- *  more is taken, until a reset.
+ *  Promises: what is in the buffer is always a prefix of what was appended: after the first append that
+ *  did not fit, nothing more is taken, until a reset.
  */
 #include "buffer.h"
 
@@ -27,6 +27,7 @@ void yard_buffer_clear (yard_buffer_t *self)
     yard_buffer_init (self, self->limit);
 }
 
+/*  A new content begins, so an old overflow does not taint it. */
 void yard_buffer_reset (yard_buffer_t *self)
 {
     self->size = 0;
@@ -70,6 +71,7 @@ void yard_buffer_text (yard_buffer_t *self, const char *text)
     yard_buffer_append (self, text, strlen (text));
 }
 
+/*  Formatted twice, so that nothing is written past the limit and no block is made for it in vain. */
 void yard_buffer_printf (yard_buffer_t *self, const char *format, ...)
 {
     va_list arguments;

@@ -4,7 +4,7 @@
 #include "clock.h"
 
 #include <assert.h>
-#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 /*  Years 0000 to 9999: what four digits can say. A time beyond them is shown as the nearest of them. */
@@ -43,6 +43,18 @@ void yard_time_text (int64_t wall_ms, char *text)
     struct tm parts;
     struct tm *known = gmtime_r (&seconds, &parts);
     assert (known);
-    snprintf (text, YARD_TIME_TEXT_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", parts.tm_year + 1900,
-              parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec, (int) milliseconds);
+    const int values [] = { parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,     parts.tm_hour,
+                            parts.tm_min,         parts.tm_sec,     (int) milliseconds };
+    /* One digit of a value takes the place of each of its letters. */
+    static const char letters [] = "ymdhnsf", shape [] = "yyyy-mm-ddThh:nn:ss.fffZ";
+    static_assert (sizeof shape <= YARD_TIME_TEXT_SIZE, "a time fits into its text");
+    memcpy (text, shape, sizeof shape);
+    for (size_t i = 0; letters [i]; i++) {
+        int value = values [i];
+        for (char *at = text + strlen (shape); at-- > text;)
+            if (shape [at - text] == letters [i]) {
+                *at = (char) ('0' + value % 10);
+                value /= 10;
+            }
+    }
 }

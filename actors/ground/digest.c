@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  digest.c - sha256 by libcrypto's EVP, crc32c by libisal
  *
- *  Both use the processor's own instructions where it has them. libcrypto fails here only when it is broken or out of memory; a hash
- *  that could be wrong is worse than a crash, so that aborts.
+ *  Both use the processor's own instructions where it has them. libcrypto fails here only when it is
+ *  broken or out of memory; a hash that could be wrong is worse than a crash, so that aborts.
  */
 #include "digest.h"
 
@@ -61,8 +61,8 @@ void yard_sha256_hex (yard_sha256_t *self, char *ret_hex)
 
 uint32_t yard_crc32c (uint32_t crc, const void *data, size_t size)
 {
-    /* crc32_iscsi is the bare register: the inversions before and after are the caller's, and cancel out between pieces. It
-     * only reads, whatever its prototype says. */
+    /* crc32_iscsi is the bare register: the inversions before and after are the caller's, and cancel
+     * out between pieces. It only reads, whatever its prototype says. */
     unsigned char *at = (unsigned char *) (uintptr_t) data;
     while (size) {
         size_t part = size < CRC_BYTES_MAX ? size : CRC_BYTES_MAX;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  durable.c - write, name, read one file so that a power cut leaves the old or the new
  *
- *  Promises: a failure leaves no file of ours behind and the target as it was (but for the fsync of its directory: then the
- *  target is there, and whether it survives a power cut is unknown).
- *  Refuses: paths without a name; to read what is no regular file, since a FIFO would block and a device never end.
+ *  Promises: a failure leaves no file of ours behind and the target as it was (but for the fsync of its
+ *  directory: then the target is there, and whether it survives a power cut is unknown).
+ *  Refuses: paths without a name; to read what is no regular file, since a FIFO would block and a
+ *  device never end.
  */
 #include "durable.h"
 
@@ -53,7 +54,8 @@ int yard_durable_sync_fd (int fd, const char *path, yard_error_t *error)
         return 0;
     int number = errno;
     struct stat status;
-    /* Some network and user-space file systems know no fsync of a directory; what they keep of names is theirs to say. */
+    /* Some network and user-space file systems know no fsync of a directory; what they keep of names is
+     * theirs to say. */
     if (number == EINVAL && fstat (fd, &status) == 0 && S_ISDIR (status.st_mode))
         return 0;
     return yard_error_errno (error, number,
@@ -70,6 +72,7 @@ int yard_durable_sync (const char *path, yard_error_t *error)
     return rc;
 }
 
+/*  A short write is no error: a signal, or a disk that is nearly full and says so at the next write. */
 static int write_all (int fd, const char *data, size_t size)
 {
     while (size) {
@@ -106,6 +109,8 @@ static int write_part (int directory, const char *part, const void *data, size_t
     return rc;
 }
 
+/*  The directory is opened once: all three names are looked up in the same one, whoever moves it
+ *  meanwhile. */
 int yard_durable_write (const char *path, const void *data, size_t size, mode_t mode, yard_error_t *error)
 {
     yard_durable_place_t place;
@@ -132,7 +137,8 @@ int yard_durable_write (const char *path, const void *data, size_t size, mode_t 
     return rc;
 }
 
-/*  One directory of a path. One that is there already is right, through a symlink too: it is an operator's way to another disk. */
+/*  One directory of a path. One that is there already is right, through a symlink too: it is an
+ *  operator's way to another disk. */
 static int make_directory (const char *path, mode_t mode, yard_error_t *error)
 {
     if (mkdir (path, mode) == 0) {
@@ -172,9 +178,10 @@ int yard_durable_mkdir (const char *path, mode_t mode, yard_error_t *error)
     return 0;
 }
 
-/*  For file systems without RENAME_NOREPLACE: a file gets its second name by link, which refuses an existing target as well. What
- *  cannot be linked is looked for and renamed: there another writer could slip in between, but not harm more than an empty
- *  directory or, where there are no links, one file. The yard's writers hold a lease or a lock on what they name. */
+/*  For file systems without RENAME_NOREPLACE: a file gets its second name by link, which refuses an
+ *  existing target as well. What cannot be linked is looked for and renamed: there another writer could
+ *  slip in between, but not harm more than an empty directory or, where there are no links, one file.
+ *  The yard's writers hold a lease or a lock on what they name. */
 static int rename_without_flag (const char *from, const char *to)
 {
     if (link (from, to) == 0)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  durable_tree.c - sync or remove a whole directory, without being led astray
  *
- *  Promises: every step down is an openat of one name with O_NOFOLLOW, so a symlink, even one planted meanwhile, is removed or skipped
- *  and never entered; another file system mounted inside is refused; a repeat after a failure or a crash goes on where it was.
+ *  Promises: every step down is an openat of one name with O_NOFOLLOW, so a symlink, even one planted
+ *  meanwhile, is removed or skipped and never entered; another file system mounted inside is refused; a
+ *  repeat after a failure or a crash goes on where it was.
  *  Refuses: trees deeper than DEPTH_MAX.
  */
 #include "durable.h"

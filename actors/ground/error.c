@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  error.c - errors.def as a table, and the sentence beside a code
  *
- *  Promises: the text is always terminated, is cut between two characters of UTF-8, and may quote the error it replaces.
+ *  Promises: the text is always terminated, is cut between two characters of UTF-8, and may quote the
+ *  error it replaces.
  */
 #include "error.h"
 
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
+/*  Row n is the code -(n + 1), since the numbers of error.h count from 1. */
 static const yard_error_row_t rows [] = {
 #define ERROR(id, word, http, exit, doc) { word, http, exit, doc },
 #include "errors.def"
@@ -117,6 +119,7 @@ int yard_error_errno (yard_error_t *error, int saved_errno, const char *format, 
     return code;
 }
 
+/*  A code from nowhere is our bug, and is shown as one. */
 const yard_error_row_t *yard_error_row (int code)
 {
     if (code >= 0 || code <= -(int) YARD_ERROR_LAST)
@@ -124,6 +127,7 @@ const yard_error_row_t *yard_error_row (int code)
     return &rows [-code - 1];
 }
 
+/*  A search of sixty words: it runs once per failed answer. */
 int yard_error_code (const char *word, unsigned long size)
 {
     for (int number = 1; number < (int) YARD_ERROR_LAST; number++) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  fault.c - MODELYARD_FAULT=name:n[:kill][,name:n...], read once at the first FAULT point that is reached
+/*  fault.c - MODELYARD_FAULT=name:n[:kill][,name:n...], read once at the first FAULT point that is
+ *  reached
  *
- *  Refuses, by abort with a message: a name that faults.def does not list, here or in the variable, and anything else it cannot
- *  read. A test whose fault silently never happens would prove nothing.
+ *  Refuses, by abort with a message: a name that faults.def does not list, here or in the variable, and
+ *  anything else it cannot read. A test whose fault silently never happens would prove nothing.
  */
 #include "fault.h"
 
@@ -49,6 +50,7 @@ static size_t point_of (const char *name, size_t size)
     refuse ("this fault point is not listed", name, size);
 }
 
+/*  One "name:n" or "name:n:kill" of the variable. */
 static void arm (const char *text, size_t size)
 {
     const char *colon = memchr (text, ':', size);
@@ -76,6 +78,7 @@ static void read_environment (void)
     }
 }
 
+/*  The passes are counted atomically: some points lie in offloaded work, and exactly one pass is the n-th. */
 bool yard_fault (const char *name)
 {
     pthread_once (&armed.once, read_environment);

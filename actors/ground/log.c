@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  log.c - one event, one line, one write
  *
- *  Promises: a line has at most LINE_BYTES_MAX bytes with its newline, and no control byte but that one, whatever a value holds: a hostile
- *  file name can neither begin a line of its own nor steer a terminal. errno is left as it was.
+ *  Promises: a line has at most LINE_BYTES_MAX bytes with its newline, and no control byte but that
+ *  one, whatever a value holds: a hostile file name can neither begin a line of its own nor steer a
+ *  terminal. errno is left as it was.
  */
 #include "log.h"
 
@@ -46,7 +47,8 @@ int yard_log_level_from (const char *word)
     return -1;
 }
 
-/*  How many bytes of text are a control character: C0 and DEL one, C1 as UTF-8 (c2 80 to c2 9f) two, else 0. */
+/*  How many bytes of text are a control character: C0 and DEL one, C1 as UTF-8 (c2 80 to c2 9f) two,
+ *  else 0. */
 static size_t control_size (const char *text)
 {
     unsigned char byte = (unsigned char) text [0], next = byte ? (unsigned char) text [1] : 0;
@@ -55,8 +57,8 @@ static size_t control_size (const char *text)
     return byte == 0xc2 && next >= 0x80 && next < 0xa0 ? 2 : 0;
 }
 
-/*  Appends text to line [size_max], control characters as \xNN, the bytes in `marked` behind a backslash. False when it had to stop;
- *  what was written then ends at a character's border. */
+/*  Appends text to line [size_max], control characters as \xNN, the bytes in `marked` behind a
+ *  backslash. False when it had to stop; what was written then ends at a character's border. */
 static bool append_escaped (char *line, size_t *used, size_t size_max, const char *text, const char *marked)
 {
     while (*text) {
@@ -94,6 +96,8 @@ const char *yard_log_quoted (char *buffer, const char *text)
     return buffer;
 }
 
+/*  The fields are formatted, then escaped into the line: escaping what is formatted catches the
+ *  caller's mistakes too. */
 void yard_log (yard_log_level_t level, const char *event, const char *format, ...)
 {
     if (level > spoken.level)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  notify.c - datagrams to the supervisor
  *
- *  Each is sent to the address anew, not over a connected socket: so a supervisor that was restarted and bound the same path hears
- *  us again. What cannot be sent now is dropped: the next watchdog line follows soon, and a supervisor that never hears READY
- *  says so itself.
+ *  Each is sent to the address anew, not over a connected socket: so a supervisor that was restarted
+ *  and bound the same path hears us again. What cannot be sent now is dropped: the next watchdog line
+ *  follows soon, and a supervisor that never hears READY says so itself.
  */
 #include "notify.h"
 

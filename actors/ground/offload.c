@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  offload.c - a few threads, a queue in, a queue out, an eventfd
  *
- *  The eventfd is written when the queue of the ended goes from empty to not empty, and read before that queue is taken: so it is readable
- *  exactly while reap has something to do. The queue has no limit of its own: what is submitted is bounded by the open work of the
- *  actor, which has one.
+ *  The eventfd is written when the queue of the ended goes from empty to not empty, and read before
+ *  that queue is taken: so it is readable exactly while reap has something to do. The queue has no
+ *  limit of its own: what is submitted is bounded by the open work of the actor, which has one.
  */
 #include "offload.h"
 
@@ -25,6 +25,8 @@ typedef struct task_t {
     void *argument;
 } task_t;
 
+/*  A list with a pointer to its last link, so that push and pop are O(1) and an empty one needs no
+ *  special case. */
 typedef struct {
     task_t *first, **last_p;
 } queue_t;
@@ -67,6 +69,7 @@ static void queue_free (queue_t *self)
         free (task);
 }
 
+/*  The lock is held but for the work itself. A task that has begun is always finished, closing or not. */
 static void *thread_main (void *argument)
 {
     yard_offload_pool_t *self = argument;
@@ -179,6 +182,7 @@ static void queue_move (queue_t *from, queue_t *to)
         queue_push (to, task);
 }
 
+/*  done runs without the lock: it may submit, and it may take its time. */
 size_t yard_offload_pool_reap (yard_offload_pool_t *self, void *actor)
 {
     queue_t batch;

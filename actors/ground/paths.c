@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  paths.c - home and run directory, by the environment
  *
- *  Promises: an empty variable is as good as none; a relative one counts from the current directory; nothing is made here but by
- *  yard_paths_make_private. A result is written only on success.
+ *  Promises: an empty variable is as good as none; a relative one counts from the current directory;
+ *  nothing is made here but by yard_paths_make_private. A result is written only on success.
  */
 #include "paths.h"
 
@@ -20,6 +20,7 @@
 #define PASSWD_BYTES_MAX \
     16384 /* getpwuid_r's strings; glibc suggests 1 KiB, directories of large sites need more */
 
+/*  A variable set to nothing is how shells unset one in front of a command. */
 static const char *variable (const char *name)
 {
     const char *value = getenv (name);
@@ -58,6 +59,8 @@ static int make_absolute (char *ret_path, const char *path, yard_error_t *error)
     return rc;
 }
 
+/*  HOME first, as every program of a user does; services often have none, and then the password file
+ *  knows. */
 static int user_home (char *ret_path, yard_error_t *error)
 {
     const char *home = variable ("HOME");
@@ -83,6 +86,8 @@ static int find_home (char *ret_path, yard_error_t *error)
     return rc ? rc : yard_path_join (ret_path, base, ".local/share/modelyard", error);
 }
 
+/*  A home that was set explicitly takes its run directory along, so that two yards of one user (a
+ *  test's, say) never meet on a socket. */
 static int find_run (char *ret_path, const char *home, yard_error_t *error)
 {
     const char *set = variable ("MODELYARD_RUN");
@@ -96,6 +101,7 @@ static int find_run (char *ret_path, const char *home, yard_error_t *error)
     return rc ? rc : yard_path_join (ret_path, base, "modelyard", error);
 }
 
+/*  Both or neither: found first, copied when nothing can fail any more. */
 int yard_paths_find (yard_paths_t *self, yard_error_t *error)
 {
     yard_paths_t found;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  random.c - xoshiro256** for chance, getrandom for secrets
  *
- *  xoshiro256** 1.0: Blackman, Vigna, "Scrambled linear pseudorandom number generators" (2018). A 64-bit seed is spread over its
- *  256 bits by splitmix64 (Steele, Lea, Flood 2014), as they recommend: it never yields the all-zero state.
+ *  xoshiro256** 1.0: Blackman, Vigna, "Scrambled linear pseudorandom number generators" (2018). A
+ *  64-bit seed is spread over its 256 bits by splitmix64 (Steele, Lea, Flood 2014), as they recommend:
+ *  it never yields the all-zero state.
  */
 #include "random.h"
 
@@ -53,6 +54,7 @@ static uint64_t rotate_left (uint64_t value, int bits)
     return (value << bits) | (value >> (64 - bits));
 }
 
+/*  The names of the paper: starstar scrambler over the linear engine of 256 bits. */
 uint64_t yard_random_next (yard_random_t *self)
 {
     uint64_t *state = self->state;

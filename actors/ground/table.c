@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  table.c - entries in order of insertion, and an index of their numbers
  *
- *  The index is open addressing with linear probing over the entries' numbers; it is twice as long as the entries, so at most half
- *  full. A taken entry stays where it is, dead: it is the tombstone that keeps probing right, and the reason why an iteration
- *  survives a take. A put that finds the entries full moves the living together and builds the index anew, larger if
- *  more than half are alive; so put costs amortised O(1), and memory stays proportional to the most entries alive at once.
+ *  The index is open addressing with linear probing over the entries' numbers; it is twice as long as
+ *  the entries, so at most half full. A taken entry stays where it is, dead: it is the tombstone that
+ *  keeps probing right, and the reason why an iteration survives a take. A put that finds the entries
+ *  full moves the living together and builds the index anew, larger if more than half are alive; so put
+ *  costs amortised O(1), and memory stays proportional to the most entries alive at once.
  */
 #include "table.h"
 
@@ -63,6 +64,7 @@ static uint64_t rotate_left (uint64_t value, int bits)
     return (value << bits) | (value >> (64 - bits));
 }
 
+/*  One SipRound of the paper, section 2.2. */
 static void sip_round (uint64_t *v)
 {
     v [0] += v [1];
@@ -77,7 +79,8 @@ static void sip_round (uint64_t *v)
     v [2] = rotate_left (v [2], 32);
 }
 
-/*  SipHash-2-4 (Aumasson, Bernstein 2012). Words are read as the machine has them: the hash never leaves the process. */
+/*  SipHash-2-4 (Aumasson, Bernstein 2012). Words are read as the machine has them: the hash never
+ *  leaves the process. */
 static uint64_t sip_hash (const uint64_t *key, const void *data, size_t size)
 {
     uint64_t v [4] = { key [0] ^ 0x736f6d6570736575, key [1] ^ 0x646f72616e646f6d,
@@ -142,6 +145,7 @@ static bool entry_is (const entry_t *entry, uint64_t hash, const void *key, size
     return size == 0 || memcmp (size > INLINE_KEY_BYTES ? entry->key.far : entry->key.near, key, size) == 0;
 }
 
+/*  Ends at a free slot, and there always is one: the index is at most half full. */
 static entry_t *find (const yard_table_t *self, uint64_t hash, const void *key, size_t size)
 {
     if (self->count == 0)
@@ -155,6 +159,7 @@ static entry_t *find (const yard_table_t *self, uint64_t hash, const void *key, 
     return NULL;
 }
 
+/*  The caller knows that the key is not there. */
 static void index_entry (yard_table_t *self, size_t number)
 {
     size_t mask = self->capacity * 2 - 1;

@@ -144,7 +144,7 @@ static void a_line_is_at_most_4_kib (void **state)
         text [size] = 0;
         yard_log_info ("long", "%s", text);
         const char *line = said (); /* checks the size */
-        bool whole = strlen (strchr (line, 'x')) == size + 1;
+        bool whole = strspn (strchr (line, 'x'), "x") == size;
         assert_int_equal (whole, strstr (line, "...\n") == NULL);
     }
     /* Escaping makes it four times as long. */
