@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+/*  delete.c - install.delete: the record goes, and the files with it if they are the yard's
+ *
+ *  Order: the folder is renamed to .staging/delete-<key> (out of sight, undone by one rename), the record is deleted and committed, the bytes are removed.
+ *  A kill between the first two is mended by the next sync: record there -> renamed back, record gone -> removed.
+ */
+#include "installer.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+#include "actors/ground/durable.h"
+
+typedef struct {
+    installer_t *owner;
+    yard_request_t *request; /* NULL: the asker has gone; the work goes on */
+    yard_arena_t *arena;
+    model_config_t config;
+    bool unconditional;
+    bool inside; /* the models directory */
+    const char
+        *folder; /* of the model, or the file itself outside the models directory; NULL: nothing to remove */
+    const char *trash; /* where it waits */
+    bool moved; /* folder -> trash is done */
+    yard_error_t error;
+} delete_t;
+
+static void end_delete (delete_t *delete)
+{
+    delete->owner->deleting--;
+    yard_arena_t *arena = delete->arena; /* the delete lives in it */
+    yard_arena_destroy (&arena);
+}
+
+static void on_ended (void *self, yard_request_t *request, void *argument, int code)
+{
+    (void) self, (void) request, (void) code;
+    ((delete_t *) argument)->request = NULL;
+}
+
+static void refuse (delete_t *delete, int code, const char *text)
+{
+    if (delete->request)
+        yard_refuse (delete->request, code, "%s", text);
+    end_delete (delete);
+}
+
+/*  What may be removed: <models>/<base>/<type>/<name>, or with unconditional the path itself. */
+static void find_files (delete_t *delete)
+{
+    yard_arena_t *arena = delete->arena;
+    const char *path = yard_arena_text (arena, delete->config.path);
+    size_t models_size = strlen (delete->owner->models);
+    if (strncmp (path, delete->owner->models, models_size) == 0 && path [models_size] == '/')
+        path += models_size + 1;
+    if (path [0] == '/') {
+        delete->folder = delete->unconditional ? path : NULL;
+        return;
+    }
+    delete->inside = true;
+    size_t parts = 0;
+    for (const char *at = path; *at; at++)
+        if (*at == '/' && ++parts == 3) {
+            path = yard_arena_text (arena, (yard_string_t){ path, (size_t) (at - path) });
+            break;
+        }
+    if (parts >= 2 && !strstr (path, ".."))
+        delete->folder = yard_arena_printf (arena, "%s/%s", delete->owner->models, path);
+}
+
+static void work_hide (void *argument)
+{
+    delete_t *delete = argument;
+    find_files (delete);
+    if (!delete->folder)
+        return;
+    delete->trash = yard_arena_printf (delete->arena, "%s/.staging/delete-%.*s", delete->owner->models,
+                                       YARD_VIEW (delete->config.key));
+    struct stat state;
+    if (lstat (delete->folder, &state) && errno == ENOENT)
+        return;
+    /* A file outside the models directory may be on another disk: it is removed where it is, after the commit. */
+    if (!delete->inside)
+        return;
+    delete->moved = yard_durable_rename (delete->folder, delete->trash, &delete->error) == 0;
+}
+
+static void work_undo (void *argument)
+{
+    delete_t *delete = argument;
+    if (delete->moved)
+        yard_durable_rename (delete->trash, delete->folder, &delete->error);
+}
+
+static void after_undo (void *self, void *argument)
+{
+    (void) self;
+    end_delete (argument);
+}
+
+static void work_remove (void *argument)
+{
+    delete_t *delete = argument;
+    if (delete->folder)
+        yard_durable_remove (delete->moved ? delete->trash : delete->folder, &delete->error);
+}
+
+static void after_remove (void *self, void *argument)
+{
+    (void) self;
+    delete_t *delete = argument;
+    if (delete->error.code)
+        yard_log_warning ("delete.files_stay", "key=%.*s error=%s", YARD_VIEW (delete->config.key),
+                          delete->error.text);
+    install_delete_answer_t answer = { .config = delete->config,
+                                       .files_removed = delete->folder && !delete->error.code };
+    if (delete->request)
+        yard_reply (delete->request, &answer);
+    end_delete (delete);
+}
+
+static void on_deleted (void *pointer, void *argument, const yard_outcome_t *outcome)
+{
+    installer_t *self = pointer;
+    delete_t *delete = argument;
+    if (outcome->code == 0) {
+        yard_offload (self->actor, work_remove, after_remove, delete);
+        return;
+    }
+    if (delete->request)
+        yard_refuse (delete->request, outcome->code, "%s", outcome->text);
+    delete->request = NULL;
+    /* Unknown outcome (gone, timeout): the next sync decides by the record. */
+    if (outcome->code == YARD_GONE || outcome->code == YARD_TIMEOUT)
+        end_delete (delete);
+    else
+        yard_offload (self->actor, work_undo, after_undo, delete);
+}
+
+static void after_hide (void *pointer, void *argument)
+{
+    installer_t *self = pointer;
+    delete_t *delete = argument;
+    if (delete->error.code) {
+        refuse (delete, delete->error.code, delete->error.text);
+        return;
+    }
+    record_delete_ask_t ask = { .key = delete->config.key };
+    yard_ask (self->actor, &record_delete_method, &ask, NULL, on_deleted, delete);
+}
+
+static void on_found (void *pointer, void *argument, const yard_outcome_t *outcome)
+{
+    installer_t *self = pointer;
+    delete_t *delete = argument;
+    if (outcome->code) {
+        refuse (delete, outcome->code, outcome->text);
+        return;
+    }
+    const record_get_answer_t *record = outcome->answer;
+    yard_wire_copy (model_config_type (), &record->config, delete->arena, &delete->config);
+    yard_offload (self->actor, work_hide, after_hide, delete);
+}
+
+int installer_on_delete (installer_t *self, yard_request_t *request, const install_delete_ask_t *ask)
+{
+    yard_arena_t *arena = yard_arena_new (2 * YARD_MESSAGE_MAX);
+    delete_t *delete = yard_arena_alloc (arena, sizeof *delete);
+    delete->owner = self;
+    self->deleting++;
+    delete->arena = arena;
+    delete->request = request;
+    delete->unconditional = ask->unconditional;
+    yard_request_keep (request, on_ended, delete);
+    record_get_ask_t get = { .key = ask->key };
+    yard_ask (self->actor, &record_get_method, &get, NULL, on_found, delete);
+    return 0;
+}

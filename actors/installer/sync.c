@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: Apache-2.0
+/*  sync.c - store and disk are made to agree: at start, on install.sync, and (staging only) every minute
+ *
+ *  Staging of a job that has ended goes, unless it is undecided (its bytes are kept for another try). A delete that was cut in two is finished or undone,
+ *  as the record says. A folder with a manifest but without a record, whose files are what the manifest says, is recorded again; if a live install
+ *  has its key, that install will do it.
+ *
+ *  One item at a time, each by asks and offloaded work, so that the start is not held up: leasing begins when staging is done.
+ */
+#include "installer.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include "actors/ground/durable.h"
+
+#define ITEMS_MAX 1000000 /* folders looked at in one sync; ten times the largest yard we test */
+#define SYNC_ARENA_MAX (512u * 1024 * 1024) /* their paths and keys */
+#define AGAIN_MS 1000 /* the recorder was not there */
+
+typedef enum {
+    ITEM_STAGING,
+    ITEM_DELETED,
+    ITEM_MODEL
+} item_kind_t;
+
+typedef struct item_t {
+    struct item_t *next;
+    item_kind_t kind;
+    const char *path; /* the folder */
+    uint64_t job; /* staging */
+    const char *key; /* deleted, model */
+} item_t;
+
+struct installer_sync_t {
+    installer_t *owner;
+    yard_arena_t *arena;
+    bool whole; /* manifests too */
+    yard_request_t *request; /* of install.sync, or NULL */
+    item_t *items, **last;
+    size_t count;
+    item_t *at; /* the item being decided */
+    manifest_t manifest; /* of it */
+    yard_arena_t *item_arena;
+    const char *restored; /* where a cut delete goes back to */
+    install_sync_answer_t found;
+    yard_error_t error;
+};
+typedef struct installer_sync_t sync_t;
+
+static void next_item (sync_t *sync);
+
+/*  --- collecting, on a pool thread */
+static void collect (sync_t *sync, item_kind_t kind, const char *path, uint64_t job, const char *key)
+{
+    item_t *item = sync->count < ITEMS_MAX ? yard_arena_alloc (sync->arena, sizeof *item) : NULL;
+    if (!item)
+        return;
+    *item = (item_t){ .kind = kind,
+                      .path = yard_arena_text (sync->arena, yard_string (path)),
+                      .job = job,
+                      .key = key ? yard_arena_text (sync->arena, yard_string (key)) : NULL };
+    *sync->last = item;
+    sync->last = &item->next;
+    sync->count++;
+}
+
+/*  Calls visit for each entry of a directory but . and ..; a directory that is not there has none. */
+static void each_entry (sync_t *sync, const char *path,
+                        void (*visit) (sync_t *sync, const char *path, const char *name))
+{
+    DIR *directory = opendir (path);
+    if (!directory)
+        return;
+    for (struct dirent *entry; (entry = readdir (directory));)
+        if (strcmp (entry->d_name, ".") && strcmp (entry->d_name, "..")) {
+            char whole [PATH_MAX];
+            if (yard_path_join (whole, path, entry->d_name, NULL) == 0)
+                visit (sync, whole, entry->d_name);
+        }
+    closedir (directory);
+}
+
+static void visit_staging (sync_t *sync, const char *path, const char *name)
+{
+    char *end;
+    unsigned long long job = strtoull (name, &end, 10);
+    if (isdigit ((unsigned char) name [0]) && *end == 0)
+        collect (sync, ITEM_STAGING, path, job, NULL);
+    else if (sync->whole && strncmp (name, "delete-", 7) == 0)
+        collect (sync, ITEM_DELETED, path, 0, name + 7);
+}
+
+static void visit_model (sync_t *sync, const char *path, const char *name)
+{
+    (void) name;
+    yard_arena_t *arena = yard_arena_new (64u * 1024 * 1024);
+    manifest_t manifest;
+    if (installer_manifest_read (path, arena, &manifest, NULL) == 0)
+        collect (sync, ITEM_MODEL, path, manifest.job, yard_arena_text (arena, manifest.config.key));
+    yard_arena_destroy (&arena);
+}
+
+static void visit_type (sync_t *sync, const char *path, const char *name)
+{
+    (void) name;
+    each_entry (sync, path, visit_model);
+}
+
+static void visit_base (sync_t *sync, const char *path, const char *name)
+{
+    if (name [0] != '.')
+        each_entry (sync, path, visit_type);
+}
+
+static void work_collect (void *argument)
+{
+    sync_t *sync = argument;
+    char staging [PATH_MAX];
+    if (yard_path_join (staging, sync->owner->models, ".staging", &sync->error))
+        return;
+    each_entry (sync, staging, visit_staging);
+    if (sync->whole)
+        each_entry (sync, sync->owner->models, visit_base);
+}
+
+/*  --- ending */
+static void end_sync (sync_t *sync, int code, const char *text)
+{
+    installer_t *self = sync->owner;
+    self->sync = NULL;
+    if (code)
+        yard_log_warning ("sync.put_off", "code=%s text=%s", yard_error_row (code)->word, text);
+    else if (sync->found.staging_removed + sync->found.recovered + sync->found.unproven > 0)
+        yard_log_info ("sync.done", "staging_removed=%lu recovered=%lu unproven=%lu",
+                       (unsigned long) sync->found.staging_removed, (unsigned long) sync->found.recovered,
+                       (unsigned long) sync->found.unproven);
+    if (sync->request && code)
+        yard_refuse (sync->request, code, "%s", text);
+    else if (sync->request)
+        yard_reply (sync->request, &sync->found);
+    if (code && sync->whole && !sync->request)
+        yard_timer_set (self->again, AGAIN_MS);
+    yard_arena_destroy (&sync->item_arena);
+    yard_arena_t *arena = sync->arena; /* the sync lives in it */
+    yard_arena_destroy (&arena);
+}
+
+/*  --- deciding, one item after the other */
+static void work_remove (void *argument)
+{
+    sync_t *sync = argument;
+    sync->error = (yard_error_t){ 0 };
+    if (yard_durable_remove (sync->at->path, &sync->error))
+        yard_log_warning ("sync.not_removed", "path=%s error=%s", sync->at->path, sync->error.text);
+}
+
+static void after_remove (void *self, void *argument)
+{
+    (void) self;
+    sync_t *sync = argument;
+    if (!sync->error.code)
+        sync->found.staging_removed++;
+    next_item (sync);
+}
+
+static void remove_item (sync_t *sync)
+{
+    yard_offload (sync->owner->actor, work_remove, after_remove, sync);
+}
+
+static void on_staging_job (void *self, void *argument, const yard_outcome_t *outcome)
+{
+    (void) self;
+    sync_t *sync = argument;
+    const job_t *job = outcome->answer;
+    if (outcome->code == YARD_UNKNOWN_JOB)
+        remove_item (sync);
+    else if (outcome->code)
+        end_sync (sync, outcome->code, outcome->text);
+    else if (job->status == job_status_completed || job->status == job_status_cancelled ||
+             (job->status == job_status_error &&
+              !yard_string_is (job->error_type, yard_error_row (YARD_UNKNOWN_TYPE)->word)))
+        remove_item (sync);
+    else
+        next_item (sync);
+}
+
+static void work_restore (void *argument)
+{
+    sync_t *sync = argument;
+    if (yard_durable_rename (sync->at->path, sync->restored, &sync->error))
+        yard_log_warning ("sync.not_restored", "path=%s error=%s", sync->at->path, sync->error.text);
+}
+
+static void after_restore (void *self, void *argument)
+{
+    (void) self;
+    sync_t *sync = argument;
+    if (!sync->error.code)
+        sync->found.recovered++;
+    next_item (sync);
+}
+
+static void on_deleted_record (void *pointer, void *argument, const yard_outcome_t *outcome)
+{
+    installer_t *self = pointer;
+    sync_t *sync = argument;
+    if (outcome->code == YARD_UNKNOWN_MODEL)
+        remove_item (sync);
+    else if (outcome->code)
+        end_sync (sync, outcome->code, outcome->text);
+    else {
+        const record_get_answer_t *record = outcome->answer;
+        const char *path = yard_arena_text (sync->item_arena, record->config.path);
+        const char *slash = strrchr (path, '/');
+        sync->error = (yard_error_t){ 0 };
+        sync->restored = yard_arena_printf (sync->item_arena, "%s/%.*s", self->models,
+                                            (int) (slash ? slash - path : 0), path);
+        yard_offload (self->actor, work_restore, after_restore, sync);
+    }
+}
+
+static void on_recorded_again (void *self, void *argument, const yard_outcome_t *outcome)
+{
+    (void) self;
+    sync_t *sync = argument;
+    if (outcome->code == 0) {
+        sync->found.recovered++;
+        yard_log_info ("sync.recovered", "key=%s folder=%s", sync->at->key, sync->at->path);
+    } else
+        yard_log_warning ("sync.not_recorded", "folder=%s text=%s", sync->at->path, outcome->text);
+    next_item (sync);
+}
+
+static void work_prove (void *argument)
+{
+    sync_t *sync = argument;
+    sync->error = (yard_error_t){ 0 };
+    if (installer_manifest_read (sync->at->path, sync->item_arena, &sync->manifest, &sync->error) == 0)
+        installer_manifest_prove (sync->at->path, &sync->manifest, sync->item_arena, &sync->error);
+}
+
+static void after_prove (void *pointer, void *argument)
+{
+    installer_t *self = pointer;
+    sync_t *sync = argument;
+    if (sync->error.code) {
+        sync->found.unproven++;
+        yard_log_warning ("sync.unproven", "folder=%s error=%s", sync->at->path, sync->error.text);
+        next_item (sync);
+        return;
+    }
+    record_add_ask_t ask = { .config = sync->manifest.config };
+    ask.config.path = yard_string (yard_arena_printf (sync->item_arena, "%s/%.*s",
+                                                      sync->at->path + strlen (self->models) + 1,
+                                                      YARD_VIEW (sync->manifest.files.items [0].path)));
+    yard_ask (self->actor, &record_add_method, &ask, NULL, on_recorded_again, sync);
+}
+
+static void on_live_install (void *pointer, void *argument, const yard_outcome_t *outcome)
+{
+    installer_t *self = pointer;
+    sync_t *sync = argument;
+    if (outcome->code)
+        end_sync (sync, outcome->code, outcome->text);
+    else if (((const job_list_answer_t *) outcome->answer)->jobs.count > 0)
+        next_item (sync);
+    else
+        yard_offload (self->actor, work_prove, after_prove, sync);
+}
+
+static void on_model_exists (void *pointer, void *argument, const yard_outcome_t *outcome)
+{
+    installer_t *self = pointer;
+    sync_t *sync = argument;
+    if (outcome->code) {
+        end_sync (sync, outcome->code, outcome->text);
+        return;
+    }
+    if (((const record_exists_answer_t *) outcome->answer)->exists) {
+        next_item (sync);
+        return;
+    }
+    job_list_ask_t ask;
+    yard_wire_init (job_list_ask_type (), &ask);
+    ask.live = true;
+    ask.has_key = true;
+    ask.key = yard_string (sync->at->key);
+    yard_ask (self->actor, &job_list_method, &ask, NULL, on_live_install, sync);
+}
+
+static void next_item (sync_t *sync)
+{
+    installer_t *self = sync->owner;
+    sync->at = sync->at ? sync->at->next : sync->items;
+    yard_arena_reset (sync->item_arena);
+    if (!self->synced && (!sync->at || sync->at->kind == ITEM_MODEL)) {
+        self->synced = true;
+        installer_lease_more (self);
+    }
+    if (!sync->at) {
+        end_sync (sync, 0, "");
+        return;
+    }
+    record_key_t key = { .key = yard_string (sync->at->key) };
+    job_id_t job = { .id = sync->at->job };
+    switch (sync->at->kind) {
+    case ITEM_STAGING:
+        yard_ask (self->actor, &job_get_method, &job, NULL, on_staging_job, sync);
+        return;
+    case ITEM_DELETED:
+        if (self->deleting > 0)
+            next_item (sync);
+        else
+            yard_ask (self->actor, &record_get_method, &key, NULL, on_deleted_record, sync);
+        return;
+    case ITEM_MODEL:
+        yard_ask (self->actor, &record_exists_method, &key, NULL, on_model_exists, sync);
+        return;
+    }
+}
+
+static void after_collect (void *self, void *argument)
+{
+    (void) self;
+    sync_t *sync = argument;
+    if (sync->error.code)
+        end_sync (sync, sync->error.code, sync->error.text);
+    else
+        next_item (sync);
+}
+
+static sync_t *begin_sync (installer_t *self, bool whole)
+{
+    yard_arena_t *arena = yard_arena_new (SYNC_ARENA_MAX);
+    sync_t *sync = yard_arena_alloc (arena, sizeof *sync);
+    sync->owner = self;
+    sync->arena = arena;
+    sync->item_arena = yard_arena_new (64u * 1024 * 1024);
+    sync->whole = whole;
+    sync->last = &sync->items;
+    self->sync = sync;
+    yard_offload (self->actor, work_collect, after_collect, sync);
+    return sync;
+}
+
+void installer_sync_begin (installer_t *self)
+{
+    if (!self->sync)
+        begin_sync (self, true);
+}
+
+void installer_sync_destroy (installer_t *self)
+{
+    if (!self->sync)
+        return;
+    yard_arena_destroy (&self->sync->item_arena);
+    yard_arena_t *arena = self->sync->arena;
+    self->sync = NULL;
+    yard_arena_destroy (&arena);
+}
+
+void installer_sweep_staging (installer_t *self)
+{
+    if (!self->sync && self->synced)
+        begin_sync (self, false);
+}
+
+static void on_ended (void *pointer, yard_request_t *request, void *argument, int code)
+{
+    (void) request, (void) argument, (void) code;
+    installer_t *self = pointer;
+    if (self->sync)
+        self->sync->request = NULL;
+}
+
+int installer_on_sync (installer_t *self, yard_request_t *request, const install_sync_ask_t *ask)
+{
+    (void) ask;
+    if (self->sync)
+        return yard_refuse (request, YARD_BUSY, "a sync is running; ask again when it has ended");
+    begin_sync (self, true)->request = request;
+    yard_request_keep (request, on_ended, NULL);
+    return 0;
+}
