@@ -19,6 +19,7 @@ typedef struct yard_configuration_t yard_configuration_t;
 int yard_configuration_read (const yard_paths_t *paths, const char *const *settings, size_t count,
                              yard_configuration_t **ret, yard_error_t *error);
 void yard_configuration_destroy (yard_configuration_t **self_p);
-const configuration_t *yard_configuration_values (const yard_configuration_t *self); /* strings in it are terminated */
+const configuration_t *
+yard_configuration_values (const yard_configuration_t *self); /* strings in it are terminated */
 
 #endif

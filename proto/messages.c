@@ -136,7 +136,7 @@ static bool name_is (const yard_method_t *method, yard_string_t name)
 
 const yard_method_t *yard_method_find (yard_string_t name)
 {
-    const char *at = memchr (name.data, '@', name.size);
+    const char *at = name.size ? memchr (name.data, '@', name.size) : NULL;
     if (at)
         name.size = (size_t) (at - name.data);
     for (const yard_method_t *const *method = yard_methods (); *method; method++)

@@ -24,8 +24,8 @@
 #include "actors/ground/random.h"
 #include "actors/ground/view.h"
 
-#define YARD_MESSAGE_MAX (1024 * 1024)     /* bytes of one frame, message or field (ARCHITECTURE 2) */
-#define YARD_DEPTH_MAX 8                   /* records in lists in records; our deepest message has 5 */
+#define YARD_MESSAGE_MAX (1024 * 1024) /* bytes of one frame, message or field (ARCHITECTURE 2) */
+#define YARD_DEPTH_MAX 8 /* records in lists in records; our deepest message has 5 */
 #define YARD_SAFE_INTEGER 9007199254740991 /* 2^53 - 1: what JSON readers keep exactly */
 
 /*  What a field holds, and its C type:
@@ -46,7 +46,11 @@ typedef enum {
     YARD_WIRE_SECRET
 } yard_wire_kind_t;
 
-typedef enum { YARD_WIRE_REQUIRED, YARD_WIRE_OPTIONAL, YARD_WIRE_DEFAULT } yard_wire_presence_t;
+typedef enum {
+    YARD_WIRE_REQUIRED,
+    YARD_WIRE_OPTIONAL,
+    YARD_WIRE_DEFAULT
+} yard_wire_presence_t;
 
 typedef struct yard_wire_type_t yard_wire_type_t;
 typedef const yard_wire_type_t *(yard_wire_type_fn) (void);
@@ -56,12 +60,12 @@ typedef struct {
     const char *doc;
     yard_wire_kind_t kind;
     yard_wire_presence_t presence;
-    size_t offset;           /* of the value in the struct */
-    size_t has_offset;       /* of has_<name>; OPTIONAL only */
+    size_t offset; /* of the value in the struct */
+    size_t has_offset; /* of has_<name>; OPTIONAL only */
     yard_wire_type_fn *type; /* ENUM, RECORD, LIST: of what */
     int64_t low;
     uint64_t high;
-    const char *fallback;    /* DEFAULT: the value as written in the row: 10, true, "fp16", a word of the enum */
+    const char *fallback; /* DEFAULT: the value as written in the row: 10, true, "fp16", a word of the enum */
 } yard_wire_field_t;
 
 typedef struct {
@@ -74,7 +78,7 @@ struct yard_wire_type_t {
     const char *name;
     const char *doc;
     yard_wire_kind_t kind; /* RECORD, ENUM, STRING, UINT */
-    size_t size;           /* bytes of one in memory */
+    size_t size; /* bytes of one in memory */
     const yard_wire_field_t *fields;
     size_t field_count;
     const yard_wire_value_t *values; /* ENUM */
@@ -104,8 +108,12 @@ const yard_wire_type_t *yard_text_type (void);
 const yard_wire_type_t *yard_uint_type (void);
 
 /*  Who reads: an ask refuses unknown enum words, an answer or event reads them as unset; both skip unknown fields. A configuration
- *  refuses both. A sparse read takes REQUIRED fields as given when they are missing (tests of single fields). */
-typedef enum { YARD_WIRE_ASK, YARD_WIRE_ANSWER, YARD_WIRE_CONFIG } yard_wire_reader_t;
+ *  refuses both, and names the nearest key it knows; its failures are invalid_config. */
+typedef enum {
+    YARD_WIRE_ASK,
+    YARD_WIRE_ANSWER,
+    YARD_WIRE_CONFIG
+} yard_wire_reader_t;
 
 /*  Zeroes the value and sets every DEFAULT: how a sender starts. */
 void yard_wire_init (const yard_wire_type_t *type, void *value);
@@ -120,20 +128,24 @@ void yard_wire_log (const yard_wire_type_t *type, const void *value, yard_buffer
 /*  Read into ret_value (type->size bytes), which is written whole, also on failure (then zeroed). */
 int yard_wire_unpack (const yard_wire_type_t *type, const void *data, size_t size, yard_wire_reader_t reader,
                       yard_arena_t *arena, void *ret_value, yard_error_t *error);
-int yard_wire_from_json (const yard_wire_type_t *type, const char *text, size_t size, yard_wire_reader_t reader,
-                         yard_arena_t *arena, void *ret_value, yard_error_t *error);
-int yard_wire_from_yaml (const yard_wire_type_t *type, const char *text, size_t size, yard_wire_reader_t reader,
-                         yard_arena_t *arena, void *ret_value, yard_error_t *error);
+int yard_wire_from_json (const yard_wire_type_t *type, const char *text, size_t size,
+                         yard_wire_reader_t reader, yard_arena_t *arena, void *ret_value,
+                         yard_error_t *error);
+int yard_wire_from_yaml (const yard_wire_type_t *type, const char *text, size_t size,
+                         yard_wire_reader_t reader, yard_arena_t *arena, void *ret_value,
+                         yard_error_t *error);
 
 /*  Enums: the word of a value ("" for unset or unknown) and the value of a word (0 for an unknown one). */
 const char *yard_wire_word (const yard_wire_type_t *type, int value);
 int yard_wire_value (const yard_wire_type_t *type, yard_string_t word);
 
-/*  A deep copy into the arena: the value no longer leans on its source. */
-void yard_wire_copy (const yard_wire_type_t *type, const void *value, yard_arena_t *arena, void *ret_value);
+/*  A deep copy into the arena: the value no longer leans on its source, and every string in it has a 0 byte behind it. too_large when
+ *  the arena is full; ret_value is zeroed then. */
+int yard_wire_copy (const yard_wire_type_t *type, const void *value, yard_arena_t *arena, void *ret_value);
 
 /*  A random valid value (tests, fuzz corpora), and the JSON Schema (draft 2020-12) of a type as one JSON object. */
-void yard_wire_random (const yard_wire_type_t *type, yard_random_t *random, yard_arena_t *arena, void *ret_value);
+void yard_wire_random (const yard_wire_type_t *type, yard_random_t *random, yard_arena_t *arena,
+                       void *ret_value);
 void yard_wire_schema (const yard_wire_type_t *type, yard_buffer_t *ret);
 
 #endif

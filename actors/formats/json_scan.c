@@ -3,8 +3,8 @@
  */
 #include "actors/formats/json_scan.h"
 
-#define DEPTH_MAX \
-    128 /* serde_json's recursion limit: what is deeper no other reader of these files takes either */
+/*  serde_json, which reads these headers elsewhere, refuses the 128th level; two are around a tensor's field. */
+#define DEPTH_MAX 125
 
 static bool refuse (yard_scan_t *self, const char *problem)
 {
@@ -62,7 +62,7 @@ static int hex4 (const char *at, const char *end)
     if (end - at < 4)
         return -1;
     for (int digit = 0; digit < 4; digit++) {
-        int byte = at [digit];
+        int byte = (unsigned char) at [digit];
         int low = byte | 0x20;
         if (byte >= '0' && byte <= '9')
             value = value * 16 + byte - '0';
@@ -205,8 +205,8 @@ static bool skip_scalar (yard_scan_t *self)
 
 bool yard_scan_value (yard_scan_t *self)
 {
-    bool in_object
-        [DEPTH_MAX]; /* which kind of container each level is: the stack that recursion would have kept */
+    /* Which kind of container each level is: the stack that recursion would have kept. */
+    bool in_object [DEPTH_MAX];
     size_t depth = 0;
     bool first = true, more = true;
     do {
@@ -225,7 +225,7 @@ bool yard_scan_value (yard_scan_t *self)
         int byte = yard_scan_peek (self);
         if (byte == '{' || byte == '[') {
             if (depth == DEPTH_MAX)
-                return refuse (self, "values nested deeper than 128");
+                return refuse (self, "values nested too deep");
             self->at++;
             in_object [depth++] = byte == '{';
             first = true;
@@ -263,7 +263,7 @@ size_t yard_scan_decode (yard_scan_text_t text, char *out, size_t out_size)
     while (at < end) {
         char bytes [4] = { *at };
         size_t length = 1, step = 1;
-        uint32_t character;
+        uint32_t character = 0;
         if (*at == '\\') {
             step = escape (at, end, &character);
             length = encode (character, bytes);

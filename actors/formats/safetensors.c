@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  safetensors.c - from header bytes to a list of tensors
  *
- *  The order of the checks is the reference's, so that a broken file has the same name of its fault everywhere: length, UTF-8, JSON, names,
- *  then one walk over the tensors sorted by offset, then the end of the file.
+ *  The order of the checks is the reference's, so that a broken file has the same name of its fault everywhere:
+ *  length, UTF-8, JSON, names, then one walk over the tensors sorted by offset, then the end of the file.
  */
 #include "actors/formats/safetensors.h"
 
@@ -10,9 +10,11 @@
 #include "actors/formats/json_scan.h"
 #include "actors/formats/utf8.h"
 
-/*  The shortest entry that is not refused: {"":{"dtype":"U8","shape":[],"data_offsets":[0,0]}. Bounds the list before it is counted. */
+/*  The shortest entry that is not refused: {"":{"dtype":"U8","shape":[],"data_offsets":[0,0]}. Bounds the list before
+ *  it is counted. */
 #define ENTRY_BYTES_MIN 49u
-/*  Shapes and unescaped names, in blocks of 16 bytes: at most 2.5 times the header at 32 dimensions. The rest is the arena's own. */
+/*  Shapes and unescaped names, in blocks of 16 bytes: at most 2.5 times the header at 32 dimensions. The rest is the
+ *  arena's own. */
 #define ARENA_LIMIT(header_size) ((header_size) *5 / 2 + (1u << 20))
 #define WORD_MAX 16u /* longer than any field's name and any dtype's word */
 
@@ -259,7 +261,7 @@ static int check_names (parse_t *self)
     const yard_tensors_t *tensors = &self->tensors;
     const yard_string_t *twice =
         yard_names_duplicate (&tensors->items->name, tensors->count, sizeof *tensors->items);
-    if (!twice)
+    if (!twice && tensors->metadata)
         twice = yard_names_duplicate (&tensors->metadata->key, tensors->metadata_count,
                                       sizeof *tensors->metadata);
     if (!twice)
@@ -346,14 +348,12 @@ static int parse_header (parse_t *self, yard_string_t json, uint64_t file_size)
         room = YARD_SAFETENSORS_TENSORS_MAX;
     yard_tensors_t *tensors = &self->tensors;
     tensors->arena = yard_arena_new (ARENA_LIMIT (json.size));
+    /* Room for the most entries that fit: what is never touched costs address space alone, and there is no second
+     * list to copy to. */
     tensors->items = malloc (room * sizeof *tensors->items);
     if (!tensors->items)
         abort ();
     int rc = parse_json (self, room);
-    if (rc == 0 && tensors->count < room) {
-        yard_tensor_t *less = realloc (tensors->items, (tensors->count + 1) * sizeof *less);
-        tensors->items = less ? less : tensors->items;
-    }
     if (rc == 0)
         rc = check_names (self);
     return rc ? rc : check_ranges (self, file_size);
@@ -362,7 +362,7 @@ static int parse_header (parse_t *self, yard_string_t json, uint64_t file_size)
 int yard_safetensors_parse (const char *header, size_t size, uint64_t file_size, yard_tensors_t *ret,
                             yard_error_t *error)
 {
-    uint64_t needed;
+    uint64_t needed = 0;
     int rc = yard_safetensors_header_size (header, size < file_size ? size : file_size, &needed, error);
     if (rc)
         return rc;

@@ -61,8 +61,8 @@ static void end_header (yard_buffer_t *buffer, size_t json_size)
         buffer->data [at] = (char) (length >> (8 * at));
 }
 
-/*  A header of `count` tensors of one byte, each with `rank` dimensions of 1 and a name of name_size letters; in reverse order, so that
- *  they need sorting. */
+/*  A header of `count` tensors of one byte, each with `rank` dimensions of 1 and a name of name_size letters; in
+ *  reverse order, so that they need sorting. */
 static void many_tensors (yard_buffer_t *buffer, unsigned count, unsigned rank, int name_size,
                           size_t json_size)
 {
@@ -203,7 +203,8 @@ static void abuse_3 (void **state)
     yard_buffer_clear (&buffer);
 }
 
-/*  The same with as many as the longest header holds (abuse_2): the count is refused before the list has grown beyond its limit. */
+/*  The same with as many as the longest header holds (abuse_2): the count is refused before the list has grown beyond
+ *  its limit. */
 static void abuse_2 (void **state)
 {
     (void) state;
