@@ -64,7 +64,7 @@ static int canonical_path (yard_string_t text, yard_arena_t *arena, yard_string_
         at = end;
     }
     if (size == 0)
-        return yard_error (error, YARD_INVALID_SOURCE, "\"%.*s\" names no file", YARD_VIEW (text));
+        return yard_error (error, YARD_INVALID_SOURCE, "\"%.*s\" names no file; give the path of one model file", YARD_VIEW (text));
     *ret = (yard_string_t){ path, size };
     return 0;
 }

@@ -6,6 +6,7 @@
  *  message of the protocol.
  */
 #include <assert.h>
+#include "actors/ground/log.h"
 #include "broker/router.h"
 #include "proto/envelope.h"
 
@@ -191,6 +192,7 @@ int LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
     static void (*const steps []) (run_t *, char) = { step_frames, step_hello,   step_ask,  step_answer,
                                                       step_follow, step_publish, step_mood, step_withdraw,
                                                       step_pong,   step_tick };
+    yard_log_open ("router_fuzz", YARD_LOG_ERROR); /* what cannot be packed would show here */
     configuration_t configuration;
     yard_wire_init (configuration_type (), &configuration);
     configuration.bus.log_events = 16; /* so that cursors fall out */

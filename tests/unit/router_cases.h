@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  router_cases.h - a router with a fake clock, peers that are one character each, and a record of all that it sends
  *
- *  For router_test.c and router_events_test.c. Bodies that the router reads are written as JSON and packed; others are any bytes.
+ *  For the router's tests. Bodies that the router reads are written as JSON and packed; others are any bytes.
  */
 #ifndef YARD_TESTS_ROUTER_CASES_H
 #define YARD_TESTS_ROUTER_CASES_H

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  router_test.c - hello, asks and answers, places and pools, pings and the sweep
+/*  router_test.c - hello, asks and answers, places and pools, what the broker says of itself
  */
 #include "router_cases.h"
 
@@ -59,16 +59,6 @@ static void a_refused_hello_enters_none_of_its_methods (void **state)
     expect_fail (self, 'z', "1", "install.list", "not_served");
 }
 
-static void a_dead_holder_makes_room_for_a_new_hello_at_once (void **state)
-{
-    bench_t *self = *state;
-    join (self, 'a', 'a', "recorder", SINGLE ("job.get"));
-    self->refuses ['a'] = YARD_GONE;
-    say_hello (self, 'b', 'b', "recorder", SINGLE ("job.get"));
-    expect_published (self, "actor_lost/recorder/");
-    expect (self, 'b', 'W', "", "");
-}
-
 static void another_protocol_and_a_crooked_hello_are_refused (void **state)
 {
     bench_t *self = *state;
@@ -119,6 +109,7 @@ static void a_failure_of_the_server_passes_unopened (void **state)
     assert_true (yard_string_is (sent->envelope.body, "whatever"));
 }
 
+/* R9.2: the first of them is what a plain REQ socket puts there. */
 static void frames_before_the_head_are_echoed (void **state)
 {
     bench_t *self = *state;
@@ -312,163 +303,6 @@ static void a_withdrawn_ask_is_told_to_its_server_and_its_answer_dropped (void *
     expect_nothing (self);
 }
 
-static void a_lost_server_is_gone_to_its_askers_and_an_event (void **state)
-{
-    bench_t *self = *state;
-    join (self, 'a', 'a', "recorder", SINGLE ("job.get"));
-    ask (self, 'z', "YARD1A1", "job.get");
-    forget_all (self);
-    self->refuses ['a'] = YARD_GONE;
-    pass (self, 500); /* the ping finds it */
-    expect_fail (self, 'z', "1", "job.get", "gone");
-    expect_published (self, "actor_lost/recorder/");
-    self->refuses ['a'] = 0;
-    say_hello (self, 'a', 'a', "recorder", "");
-    expect_fail (self, 'a', "", "", "gone");
-    ask (self, 'z', "YARD1A2", "job.get");
-    expect_fail (self, 'z', "2", "job.get", "not_served");
-}
-
-static void the_sweep_says_gone_then_bye_then_tells_the_yard (void **state)
-{
-    bench_t *self = *state;
-    join (self, 'a', 'a', "recorder", SINGLE ("job.get"));
-    join (self, 'b', 'b', "installer", SINGLE ("install.list"));
-    ask (self, 'b', "YARD1A1", "job.get"); /* answered: the recorder may still hold something for it */
-    answer (self, 'a', 'R', expect (self, 'a', 'A', NULL, NULL), "");
-    ask (self, 'z', "YARD1A2", "install.list");
-    forget_all (self);
-    say_texts (self, 'b', "YARD1B", NULL);
-    expect_fail (self, 'z', "2", "install.list", "gone");
-    const sent_t *sent = expect (self, 'a', 'B', "", "");
-    const bye_t *bye = read_as (self, bye_type (), sent->envelope.body);
-    assert_true (yard_string_is (bye->client, "c2"));
-    expect_published (self, "actor_lost/installer/");
-    expect_nothing (self);
-}
-
-static void a_bye_that_its_server_cannot_take_is_said_later (void **state)
-{
-    bench_t *self = *state;
-    join (self, 'a', 'a', "recorder", SINGLE ("job.get"));
-    join (self, 'z', 'd', "client/z", "");
-    ask (self, 'z', "YARD1A1", "job.get");
-    forget_all (self);
-    self->refuses ['a'] = YARD_BUSY;
-    say_texts (self, 'z', "YARD1B", NULL);
-    expect_published (self, "actor_lost/client/z/");
-    expect_nothing (self);
-    self->refuses ['a'] = 0;
-    pass (self, 500);
-    expect (self, 'a', 'B', "", "");
-    expect_nothing (self);
-}
-
-static void a_silent_peer_is_lost_after_five_seconds_with_one_ping_open (void **state)
-{
-    bench_t *self = *state;
-    self->keep_pings = true;
-    say_hello (self, 'a', 'a', "recorder", "");
-    forget_all (self);
-    pass (self, 0);
-    expect (self, 'a', 'P', "", "");
-    pong (self, 'a');
-    pass (self, 500);
-    expect (self, 'a', 'P', "", "");
-    for (int i = 0; i < 9; i++) {
-        pass (self, 500);
-        expect_nothing (self);
-    }
-    pass (self, 500);
-    expect_published (self, "actor_lost/recorder/");
-}
-
-static void a_late_tick_does_not_blame_who_was_not_pinged (void **state)
-{
-    bench_t *self = *state;
-    join (self, 'a', 'a', "recorder", "");
-    pass (self, 0);
-    pong (self, 'a');
-    pass (self, 60000);
-    expect_nothing (self);
-    pong (self, 'a');
-    pass (self, 500);
-    expect_nothing (self);
-}
-
-static void an_unread_mailbox_holds_the_sweep_up (void **state)
-{
-    bench_t *self = *state;
-    join (self, 'a', 'a', "recorder", SINGLE ("job.get"));
-    ask (self, 'z', "YARD1A1", "job.get");
-    const sent_t *asked = expect (self, 'a', 'A', NULL, NULL);
-    self->refuses ['a'] = YARD_GONE;
-    self->now_ms += 500;
-    broker_router_tick (self->router, self->now_ms, false);
-    expect_nothing (self);
-    assert_int_equal (broker_router_wait_ms (self->router, self->now_ms), 0);
-    answer (self, 'a', 'R', asked, "its last word");
-    expect (self, 'z', 'R', "1", NULL);
-    pass (self, 1);
-    expect_published (self, "actor_lost/recorder/");
-    expect_nothing (self);
-}
-
-static void over_tcp_a_broken_instance_may_come_back_on_another_connection (void **state)
-{
-    bench_t *self = *state;
-    self->distant = true;
-    join (self, 'a', 'a', "downloader/1", POOL ("metadata.get"));
-    join (self, 'b', 'b', "recorder", SINGLE ("job.lease"));
-    ask (self, 'a', "YARD1A1", "job.lease");
-    const sent_t *lease = expect (self, 'b', 'A', NULL, NULL);
-    ask (self, 'z', "YARD1A2", "metadata.get");
-    forget_all (self);
-    self->refuses ['a'] = YARD_GONE;
-    pass (self, 500);
-    pass (self, 500);
-    pong (self, 'b');
-    expect_nothing (self); /* in its grace */
-    say_hello (self, 'n', 'a', "downloader/1", POOL ("metadata.get"));
-    expect_fail (self, 'z', "2", "metadata.get", "gone");
-    const sent_t *bye = expect (self, 'b', 'B', NULL, NULL);
-    assert_true (yard_string_equal (bye->envelope.id, lease->envelope.id));
-    expect (self, 'n', 'W', "", "");
-    ask (self, 'z', "YARD1A3", "metadata.get");
-    expect (self, 'n', 'A', NULL, NULL);
-    ask (self, 'n', "YARD1A4", "job.lease");
-    const sent_t *again = expect (self, 'b', 'A', NULL, NULL);
-    const from_t *from = read_as (self, from_type (), again->envelope.from);
-    assert_true (yard_string_is (from->client, "c1")); /* what the recorder holds for it is still its own */
-}
-
-static void over_tcp_the_grace_ends_after_ten_seconds (void **state)
-{
-    bench_t *self = *state;
-    self->distant = true;
-    join (self, 'a', 'a', "recorder", SINGLE ("job.get"));
-    self->refuses ['a'] = YARD_GONE;
-    pass (self, 500);
-    pass (self, 9999);
-    expect_nothing (self);
-    pass (self, 500);
-    expect_published (self, "actor_lost/recorder/");
-}
-
-static void an_asker_that_does_not_read_has_vanished (void **state)
-{
-    bench_t *self = *state;
-    join (self, 'a', 'a', "recorder", SINGLE ("job.get"));
-    join (self, 'z', 'd', "client/z", "");
-    ask (self, 'z', "YARD1A1", "job.get");
-    const sent_t *asked = expect (self, 'a', 'A', NULL, NULL);
-    self->refuses ['z'] = YARD_BUSY;
-    answer (self, 'a', 'R', asked, "");
-    pass (self, 0);
-    expect (self, 'a', 'B', "", "");
-    expect_published (self, "actor_lost/client/z/");
-}
-
 static void crooked_frames_are_refused_and_harm_nothing (void **state)
 {
     bench_t *self = *state;
@@ -488,27 +322,6 @@ static void crooked_frames_are_refused_and_harm_nothing (void **state)
     say_texts (self, 'a', "YARD1R1234567", "", "", NULL);
     say_texts (self, 'a', "YARD1O", "", "?", NULL);
     expect_nothing (self);
-}
-
-static void strangers_are_forgotten_and_guests_are_not (void **state)
-{
-    bench_t *self = *state;
-    join (self, 'a', 'a', "recorder", SINGLE ("job.get"));
-    ask (self, 'z', "YARD1A1", "job.get");
-    const sent_t *asked = expect (self, 'a', 'A', NULL, NULL);
-    for (int i = 0; i < 70; i++) {
-        pass (self, 1000);
-        pong (self, 'a');
-    }
-    answer (self, 'a', 'R', asked, "late"); /* something was open: it was kept */
-    expect (self, 'z', 'R', "1", NULL);
-    for (int i = 0; i < 70; i++) {
-        pass (self, 1000);
-        pong (self, 'a');
-    }
-    ask (self, 'z', "YARD1A2", "job.get");
-    const from_t *from = read_as (self, from_type (), expect (self, 'a', 'A', NULL, NULL)->envelope.from);
-    assert_true (yard_string_is (from->client, "c3"));
 }
 
 static void the_yard_lists_actors_methods_and_devices (void **state)
@@ -549,7 +362,6 @@ int main (void)
         CASE (a_second_hello_of_a_live_instance_changes_nothing),
         CASE (a_held_place_and_a_held_single_method_are_taken),
         CASE (a_refused_hello_enters_none_of_its_methods),
-        CASE (a_dead_holder_makes_room_for_a_new_hello_at_once),
         CASE (another_protocol_and_a_crooked_hello_are_refused),
         CASE (an_ask_reaches_its_server_with_a_number_and_from),
         CASE (a_failure_of_the_server_passes_unopened),
@@ -564,17 +376,7 @@ int main (void)
         CASE (one_ask_more_than_the_limit_is_busy),
         CASE (whoever_leans_on_another_welcome_says_hello_first),
         CASE (a_withdrawn_ask_is_told_to_its_server_and_its_answer_dropped),
-        CASE (a_lost_server_is_gone_to_its_askers_and_an_event),
-        CASE (the_sweep_says_gone_then_bye_then_tells_the_yard),
-        CASE (a_bye_that_its_server_cannot_take_is_said_later),
-        CASE (a_silent_peer_is_lost_after_five_seconds_with_one_ping_open),
-        CASE (a_late_tick_does_not_blame_who_was_not_pinged),
-        CASE (an_unread_mailbox_holds_the_sweep_up),
-        CASE (over_tcp_a_broken_instance_may_come_back_on_another_connection),
-        CASE (over_tcp_the_grace_ends_after_ten_seconds),
-        CASE (an_asker_that_does_not_read_has_vanished),
         CASE (crooked_frames_are_refused_and_harm_nothing),
-        CASE (strangers_are_forgotten_and_guests_are_not),
         CASE (the_yard_lists_actors_methods_and_devices),
     };
     return cmocka_run_group_tests (cases, NULL, NULL);
