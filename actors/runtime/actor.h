@@ -33,7 +33,7 @@
 #include "proto/configuration.h"
 #include "proto/messages.h"
 
-typedef struct yard_actor_t yard_actor_t;     /* the running actor */
+typedef struct yard_actor_t yard_actor_t; /* the running actor */
 typedef struct yard_request_t yard_request_t; /* an ask to us, not yet answered */
 typedef struct yard_timer_t yard_timer_t;
 typedef struct yard_watch_t yard_watch_t;
@@ -49,19 +49,21 @@ typedef struct {
 } yard_route_t;
 
 /*  A row of the route table; a handler of the wrong type does not compile. */
-#define HANDLE(self_type, name, function)                                                                             \
-    {                                                                                                                 \
-        &name##_method, (yard_handler_fn *) (1 ? (function)                                                           \
-                            : (int (*) (self_type *, yard_request_t *, const name##_ask_t *)) 0)                      \
+#define HANDLE(self_type, name, function) \
+    { \
+        &name##_method, \
+            (yard_handler_fn *) (1 ? (function) \
+                                   : (int (*) (self_type *, yard_request_t *, const name##_ask_t *)) 0) \
     }
 
 typedef struct {
-    const char *name;            /* "prober": the program is modelyard-prober, the place prober (or as .place says) */
-    size_t size;                 /* of your struct, zeroed */
-    const yard_route_t *routes;  /* ends with { 0 } */
-    size_t offload_threads;      /* 0 = 2 */
-    bool pool;                   /* several at once: the place is <name>/<node>/<instance> */
-    bool placed;                 /* one per device: the place is <name>/<node>/<device> */
+    const char
+        *name; /* "prober": the program is modelyard-prober, the place prober (or as pool, placed say) */
+    size_t size; /* of your struct, zeroed */
+    const yard_route_t *routes; /* ends with { 0 } */
+    size_t offload_threads; /* 0 = 2 */
+    bool pool; /* several at once: the place is <name>/<node>/<instance> */
+    bool placed; /* one per device: the place is <name>/<node>/<device> */
 
     /*  Before any thread or context exists (fork servers). ret_prepared is handed to open through yard_actor_prepared. */
     int (*prepare) (void **ret_prepared, yard_error_t *error);
@@ -80,18 +82,22 @@ typedef struct {
 } yard_actor_class_t;
 
 /*  Exit codes for the supervisor. */
-enum { YARD_EXIT_DRAINED = 0, YARD_EXIT_BROKEN = 1, YARD_EXIT_CANNOT_START = 2 };
+enum {
+    YARD_EXIT_DRAINED = 0,
+    YARD_EXIT_BROKEN = 1,
+    YARD_EXIT_CANNOT_START = 2
+};
 
 /*  main of every actor: flags --home DIR, --run DIR, --set key=value, --device NAME, --log LEVEL, --version; blocks until the end. */
 int yard_actor_main (const yard_actor_class_t *class, int argc, char **argv);
 #ifdef YARD_SIMULATION
-# define YARD_ACTOR_MAIN(class)
+#    define YARD_ACTOR_MAIN(class)
 #else
-# define YARD_ACTOR_MAIN(class)                                                                                       \
-    int main (int argc, char **argv)                                                                                  \
-    {                                                                                                                 \
-        return yard_actor_main (&class, argc, argv);                                                                  \
-    }
+#    define YARD_ACTOR_MAIN(class) \
+        int main (int argc, char **argv) \
+        { \
+            return yard_actor_main (&class, argc, argv); \
+        }
 #endif
 
 /*  The same in pieces, for tests, the simulation, and programs that host an actor on a bus and clock of theirs. Borrows all of the options. */
@@ -114,7 +120,7 @@ void yard_actor_destroy (yard_actor_t **self_p); /* close, then free */
 /*  --- what an actor may know ---------------------------------------------------------------------------------------------- */
 void *yard_actor_self (const yard_actor_t *self); /* your struct */
 void *yard_actor_prepared (const yard_actor_t *self);
-int64_t yard_now_ms (const yard_actor_t *self);  /* monotonic, as of this turn's start */
+int64_t yard_now_ms (const yard_actor_t *self); /* monotonic, as of this turn's start */
 int64_t yard_wall_ms (const yard_actor_t *self); /* since 1970 */
 yard_random_t *yard_actor_random (yard_actor_t *self);
 const configuration_t *yard_actor_configuration (const yard_actor_t *self);
@@ -124,25 +130,28 @@ const char *yard_actor_instance (const yard_actor_t *self); /* 32 hex digits */
 const char *yard_actor_node (const yard_actor_t *self);
 const char *yard_actor_device (const yard_actor_t *self);
 void yard_actor_note (yard_actor_t *self, const char *note); /* for the pong: what we are doing */
-void yard_actor_stop (yard_actor_t *self, int exit_code);    /* YARD_EXIT_DRAINED drains first; others leave at once */
+void yard_actor_stop (yard_actor_t *self,
+                      int exit_code); /* YARD_EXIT_DRAINED drains first; others leave at once */
 bool yard_actor_draining (const yard_actor_t *self);
 
 /*  --- requests ------------------------------------------------------------------------------------------------------------ */
 /*  Answers and frees the request; both return 0, so a handler ends with `return yard_reply (request, &answer);`. An answer that cannot be
  *  packed becomes the failure that says why. */
 int yard_reply (yard_request_t *request, const void *answer);
-int yard_refuse (yard_request_t *request, int code, const char *format, ...) __attribute__ ((format (printf, 3, 4)));
+int yard_refuse (yard_request_t *request, int code, const char *format, ...)
+    __attribute__ ((format (printf, 3, 4)));
 int yard_refuse_error (yard_request_t *request, const yard_error_t *error);
 /*  refuse with more of the failure: place for wrong_place, retry_after_ms for busy. */
 int yard_refuse_failure (yard_request_t *request, const failure_t *failure);
 
-yard_error_t *yard_request_error (yard_request_t *request);  /* where a handler that returns a code writes its sentence */
-yard_arena_t *yard_request_arena (yard_request_t *request);  /* lives until the answer has left */
+yard_error_t *
+yard_request_error (yard_request_t *request); /* where a handler that returns a code writes its sentence */
+yard_arena_t *yard_request_arena (yard_request_t *request); /* lives until the answer has left */
 const from_t *yard_request_from (const yard_request_t *request);
 const meta_t *yard_request_meta (const yard_request_t *request);
 const yard_method_t *yard_request_method (const yard_request_t *request);
 yard_string_t yard_request_body (const yard_request_t *request); /* the packed ask, for digests */
-int64_t yard_request_left_ms (const yard_request_t *request);    /* until its deadline; INT64_MAX for none */
+int64_t yard_request_left_ms (const yard_request_t *request); /* until its deadline; INT64_MAX for none */
 
 /*  For kept requests: told once when the runtime ends the request itself (deadline, asker gone or withdrew, closing). It is answered already; the
  *  handler forgets its pointer. code is timeout, gone or cancelled. */
@@ -151,23 +160,25 @@ void yard_request_keep (yard_request_t *request, yard_ended_fn *ended, void *arg
 
 /*  --- asks ---------------------------------------------------------------------------------------------------------------- */
 typedef struct {
-    int code;            /* 0: answered */
-    const void *answer;  /* <method>_answer_t, NULL on failure; valid until the handler returns */
-    const char *text;    /* the failure's sentence */
+    int code; /* 0: answered */
+    const void *answer; /* <method>_answer_t, NULL on failure; valid until the handler returns */
+    const char *text; /* the failure's sentence */
     const failure_t *failure; /* whole, when it came over the bus */
 } yard_outcome_t;
 typedef void (yard_answered_fn) (void *self, void *argument, const yard_outcome_t *outcome);
 
 typedef struct {
-    const char *at;       /* place or instance behind the @; NULL = none */
-    int64_t deadline_ms;  /* 0 = the method's */
-    const char *once;     /* NULL = none */
-    uint64_t ttl_s;       /* 0 = none */
+    const char *at; /* place or instance behind the @; NULL = none */
+    int64_t deadline_ms; /* 0 = the method's */
+    const char *once; /* NULL = none */
+    uint64_t ttl_s; /* 0 = none */
 } yard_ask_options_t;
 
-/*  Sends after settle; asked is 0 on failure to pack (the handler runs all the same, next turn), else a number for yard_withdraw. options may be NULL. */
-uint64_t yard_ask (yard_actor_t *self, const yard_method_t *method, const void *ask, const yard_ask_options_t *options,
-                   yard_answered_fn *answered, void *argument);
+/*  Sends after settle, and while no broker has welcomed us waits for that until the deadline, which then means unreachable: certainly not done. An
+ *  ask that the broker refuses with hello_first is sent again once by the runtime. answered may be NULL: then nobody is told.
+ *  asked is 0 on failure to pack (the handler runs all the same, next turn), else a number for yard_withdraw. options may be NULL. */
+uint64_t yard_ask (yard_actor_t *self, const yard_method_t *method, const void *ask,
+                   const yard_ask_options_t *options, yard_answered_fn *answered, void *argument);
 /*  B with the id; the handler runs with YARD_CANCELLED, next turn. Unknown numbers are ignored. */
 void yard_withdraw (yard_actor_t *self, uint64_t asked);
 
@@ -178,21 +189,22 @@ void yard_publish (yard_actor_t *self, const yard_event_t *event, const char *su
 typedef struct {
     yard_string_t name, subject;
     const yard_event_t *event; /* NULL: of a later version, body not decoded */
-    const void *body;          /* decoded as event->body */
+    const void *body; /* decoded as event->body */
     const stamp_t *stamp;
 } yard_heard_t;
 typedef void (yard_heard_fn) (void *self, void *argument, const yard_heard_t *heard);
-/*  Some events are lost for good (too_old, or events without change over a broker's end): page a snapshot. */
+/*  Some events are lost for good (too_old; another store; a broker ended before any change was seen): page a snapshot. */
 typedef void (yard_lost_fn) (void *self, void *argument);
 /*  prefixes: count of them. Resumes by itself: same epoch from the last number, new epoch from event.history. */
-yard_follow_t *yard_follow (yard_actor_t *self, const char *const *prefixes, size_t count, const char *subject,
-                            yard_heard_fn *heard, yard_lost_fn *lost, void *argument);
+yard_follow_t *yard_follow (yard_actor_t *self, const char *const *prefixes, size_t count,
+                            const char *subject, yard_heard_fn *heard, yard_lost_fn *lost, void *argument);
 void yard_unfollow (yard_follow_t **self_p);
 
 /*  --- time, files, threads ------------------------------------------------------------------------------------------------ */
 typedef void (yard_timer_fn) (void *self, void *argument);
 yard_timer_t *yard_timer_new (yard_actor_t *self, yard_timer_fn *fire, void *argument); /* unarmed */
-void yard_timer_set (yard_timer_t *self, int64_t delay_ms); /* (re)arms: once, in delay_ms; negative disarms */
+void yard_timer_set (yard_timer_t *self,
+                     int64_t delay_ms); /* (re)arms: once, in delay_ms; negative disarms */
 void yard_timer_destroy (yard_timer_t **self_p);
 
 typedef void (yard_ready_fn) (void *self, void *argument, int fd, short events);

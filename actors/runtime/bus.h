@@ -20,16 +20,17 @@ typedef struct yard_bus_t yard_bus_t;
 typedef struct yard_socket_t yard_socket_t;
 
 typedef enum {
-    YARD_SOCKET_DEALER,    /* connects: an actor or client */
-    YARD_SOCKET_ROUTER,    /* binds: the broker's command end; the first frame in and out is the peer's routing id */
-    YARD_SOCKET_XPUB,      /* binds: the broker's event end; receives subscriptions (first byte 1 or 0, then the prefix) */
+    YARD_SOCKET_DEALER, /* connects: an actor or client */
+    YARD_SOCKET_ROUTER, /* binds: the broker's command end; the first frame in and out is the peer's routing id */
+    YARD_SOCKET_XPUB, /* binds: the broker's event end; receives subscriptions (first byte 1 or 0, then the prefix) */
     YARD_SOCKET_SUBSCRIBER /* connects: hears the event end; send of a frame "\1prefix" subscribes */
 } yard_socket_kind_t;
 
 /*  One received message. The frames lie in `bytes` and live until the next receive into it, or yard_message_clear. */
 typedef struct {
     size_t count;
-    yard_string_t frames [YARD_FRAMES_MAX + 4]; /* a longer message is cut off and counted as bad_frame by who parses it */
+    yard_string_t frames [YARD_FRAMES_MAX +
+                          4]; /* a longer message is cut off and counted as bad_frame by who parses it */
     char *bytes;
     size_t capacity;
 } yard_message_t;
@@ -40,7 +41,7 @@ void yard_message_clear (yard_message_t *self);
 typedef struct {
     yard_socket_t *socket; /* or NULL, then fd */
     int fd;
-    short events;  /* POLLIN, POLLOUT */
+    short events; /* POLLIN, POLLOUT */
     short revents;
 } yard_poll_t;
 
@@ -55,7 +56,8 @@ int yard_bus_open (yard_bus_t *self, yard_socket_kind_t kind, const char *endpoi
 void yard_socket_close (yard_socket_t **self_p);
 const char *yard_socket_endpoint (const yard_socket_t *self); /* as bound: a tcp port * is resolved */
 
-/*  0; YARD_BUSY: the peer takes no more now (EAGAIN; nothing was sent); YARD_GONE: no such peer (EHOSTUNREACH, ROUTER only). */
+/*  0; YARD_BUSY: the peer takes no more now (EAGAIN; nothing was sent); YARD_GONE: no such peer (EHOSTUNREACH, ROUTER only);
+ *  YARD_TOO_LARGE: a frame is over YARD_MESSAGE_MAX, which the other end would cut the connection for. */
 int yard_socket_send (yard_socket_t *self, const yard_string_t *frames, size_t count);
 /*  true: a message came. */
 bool yard_socket_receive (yard_socket_t *self, yard_message_t *message);
@@ -64,8 +66,7 @@ bool yard_socket_receive (yard_socket_t *self, yard_message_t *message);
 int yard_bus_poll (yard_bus_t *self, yard_poll_t *items, size_t count, int timeout_ms);
 
 /*  --- in memory ---------------------------------------------------------------------------------------------------------- */
-/*  Endpoints are names. Delivery is instant and yard_bus_poll never sleeps for sockets, unless a scheduler is set: then a sent message waits until the
- *  scheduler delivers it (yard_bus_memory_deliver), in any order between connections, never within one. */
+/*  Endpoints are names. Delivery is instant; yard_bus_poll waits for fds alone, since nobody else can send while we wait. */
 yard_bus_t *yard_bus_memory_new (void);
 
 #endif

@@ -32,7 +32,8 @@ typedef struct {
 static inline void fixture_open (fixture_t *self)
 {
     memset (&self->book, 0, sizeof self->book);
-    if (recorder_book_open (&self->book, self->path, &self->random, &self->limits, 1000, WALL_MS, &self->error))
+    if (recorder_book_open (&self->book, self->path, &self->random, &self->limits, 1000, WALL_MS,
+                            &self->error))
         fail_msg ("%s", self->error.text);
 }
 
@@ -68,15 +69,15 @@ static inline int fixture_teardown (void **state)
 #define CASE(name) cmocka_unit_test_setup_teardown (name, fixture_setup, fixture_teardown)
 
 /*  The code of an effect that enters, happens and leaves. */
-#define EFFECT_CODE(self, call)                                                                              \
-    (recorder_book_enter (&(self)->book, &(self)->error)                                                     \
-         ? (self)->error.code                                                                                \
+#define EFFECT_CODE(self, call) \
+    (recorder_book_enter (&(self)->book, &(self)->error) \
+         ? (self)->error.code \
          : recorder_book_leave (&(self)->book, call, &(self)->error))
 
-#define MUST(self, call)                                                                                     \
-    do {                                                                                                     \
-        if (EFFECT_CODE (self, call))                                                                        \
-            fail_msg ("%s: %s", #call, (self)->error.text);                                                  \
+#define MUST(self, call) \
+    do { \
+        if (EFFECT_CODE (self, call)) \
+            fail_msg ("%s: %s", #call, (self)->error.text); \
     } while (0)
 
 static inline void fixture_commit (fixture_t *self)
@@ -93,7 +94,8 @@ static inline job_submit_ask_t fixture_download (const char *source)
     yard_wire_init (job_submit_ask_type (), &ask);
     ask.kind = job_kind_download;
     ask.has_download = true;
-    ask.download = (download_request_t){ .source = yard_string (source), .path = yard_string ("/models/.staging/1/file") };
+    ask.download = (download_request_t){ .source = yard_string (source),
+                                         .path = yard_string ("/models/.staging/1/file") };
     return ask;
 }
 
@@ -182,7 +184,8 @@ static inline void fixture_events (fixture_t *self, uint64_t after, char *text, 
     size_t used = 0;
     text [0] = 0;
     for (size_t i = 0; i < answer.events.count; i++)
-        used += (size_t) snprintf (text + used, size - used, "%.*s/%.*s ", YARD_VIEW (answer.events.items [i].name),
+        used += (size_t) snprintf (text + used, size - used, "%.*s/%.*s ",
+                                   YARD_VIEW (answer.events.items [i].name),
                                    YARD_VIEW (answer.events.items [i].subject));
 }
 

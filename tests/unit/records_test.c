@@ -3,7 +3,8 @@
 #include "recorder_fixture.h"
 #include <time.h>
 
-static const char key_a [] = "0000000000000000000000000000000a", key_b [] = "0000000000000000000000000000000b";
+static const char key_a [] = "0000000000000000000000000000000a",
+                        key_b [] = "0000000000000000000000000000000b";
 
 static int add (fixture_t *self, const model_config_t *config, model_record_t *ret)
 {
@@ -74,12 +75,16 @@ static void an_unknown_key_is_unknown_model (void **state)
     model_record_t record;
     bool exists = true;
     record_update_ask_t update = { .key = yard_string (key_a) };
-    assert_int_equal (recorder_record_get (&self->book, yard_string (key_a), &record, &self->error), YARD_UNKNOWN_MODEL);
+    assert_int_equal (recorder_record_get (&self->book, yard_string (key_a), &record, &self->error),
+                      YARD_UNKNOWN_MODEL);
     assert_int_equal (recorder_record_exists (&self->book, yard_string (key_a), &exists, &self->error), 0);
     assert_false (exists);
-    assert_int_equal (EFFECT_CODE (self, recorder_record_update (&self->book, &update, &record, &self->error)), YARD_UNKNOWN_MODEL);
-    assert_int_equal (EFFECT_CODE (self, recorder_record_delete (&self->book, yard_string (key_a), &record, &self->error)),
-                      YARD_UNKNOWN_MODEL);
+    assert_int_equal (
+        EFFECT_CODE (self, recorder_record_update (&self->book, &update, &record, &self->error)),
+        YARD_UNKNOWN_MODEL);
+    assert_int_equal (
+        EFFECT_CODE (self, recorder_record_delete (&self->book, yard_string (key_a), &record, &self->error)),
+        YARD_UNKNOWN_MODEL);
 }
 
 /* R1.7 */
@@ -116,7 +121,10 @@ static void a_sparse_update_leaves_the_rest_and_keeps_the_key (void **state)
     assert_int_equal (add (self, &config, &record), 0);
     self->book.wall_ms += 5000;
     record_update_ask_t ask = { .key = yard_string (key_a),
-                                .changes = { .has_name = true, .name = yard_string ("brush"), .has_base = true, .base = base_model_sdxl } };
+                                .changes = { .has_name = true,
+                                             .name = yard_string ("brush"),
+                                             .has_base = true,
+                                             .base = base_model_sdxl } };
     MUST (self, recorder_record_update (&self->book, &ask, &record, &self->error));
     fixture_commit (self);
     assert_int_equal (recorder_record_get (&self->book, yard_string (key_a), &record, &self->error), 0);
@@ -140,8 +148,10 @@ static void an_update_that_does_not_fit_is_refused (void **state)
     model_config_t config = fixture_config (key_a, "pencil");
     assert_int_equal (add (self, &config, &record), 0);
     record_update_ask_t ask = { .key = yard_string (key_a),
-                                .changes = { .has_prediction_type = true, .prediction_type = prediction_type_epsilon } };
-    assert_int_equal (EFFECT_CODE (self, recorder_record_update (&self->book, &ask, &record, &self->error)), YARD_INVALID_MODEL_CONFIG);
+                                .changes = { .has_prediction_type = true,
+                                             .prediction_type = prediction_type_epsilon } };
+    assert_int_equal (EFFECT_CODE (self, recorder_record_update (&self->book, &ask, &record, &self->error)),
+                      YARD_INVALID_MODEL_CONFIG);
 }
 
 /* R1.7 R1.9 */
@@ -163,7 +173,8 @@ static void a_deleted_record_is_answered_as_it_was (void **state)
 /*  --- search -------------------------------------------------------------------------------------------------------------- */
 static void add_many (fixture_t *self, size_t count)
 {
-    static const base_model_t bases [] = { base_model_sd_1, base_model_sdxl, base_model_any, base_model_flux };
+    static const base_model_t bases [] = { base_model_sd_1, base_model_sdxl, base_model_any,
+                                           base_model_flux };
     base_model_t also [] = { base_model_sd_2 };
     for (size_t i = 0; i < count; i++) {
         char key [33], name [32];
@@ -216,8 +227,13 @@ static void pages_hold_every_record_once_in_order_of_name (void **state)
     fixture_t *self = *state;
     add_many (self, 400);
     assert_int_equal (page_through (self, (record_search_ask_t){ .limit = 7 }), 400);
-    assert_int_equal (page_through (self, (record_search_ask_t){ .limit = 256, .has_type = true, .type = model_type_vae }), 200);
-    assert_int_equal (page_through (self, (record_search_ask_t){ .limit = 3, .has_format = true, .format = model_format_lycoris }), 400);
+    assert_int_equal (
+        page_through (self, (record_search_ask_t){ .limit = 256, .has_type = true, .type = model_type_vae }),
+        200);
+    assert_int_equal (
+        page_through (
+            self, (record_search_ask_t){ .limit = 3, .has_format = true, .format = model_format_lycoris }),
+        400);
 }
 
 /* R1.3 */
@@ -225,13 +241,28 @@ static void a_base_finds_its_own_its_also_and_any (void **state)
 {
     fixture_t *self = *state;
     add_many (self, 400);
-    assert_int_equal (page_through (self, (record_search_ask_t){ .limit = 9, .has_base = true, .base = base_model_sd_1 }), 200);
-    assert_int_equal (page_through (self, (record_search_ask_t){ .limit = 9, .has_base = true, .base = base_model_sd_2 }), 200);
-    assert_int_equal (page_through (self, (record_search_ask_t){ .limit = 9, .has_base = true, .base = base_model_cogview4 }), 100);
-    assert_int_equal (page_through (self, (record_search_ask_t){ .limit = 9, .has_base = true, .base = base_model_any }), 100);
-    record_search_ask_t both = { .limit = 9, .has_base = true, .base = base_model_sd_2, .has_type = true, .type = model_type_lora };
+    assert_int_equal (
+        page_through (self, (record_search_ask_t){ .limit = 9, .has_base = true, .base = base_model_sd_1 }),
+        200);
+    assert_int_equal (
+        page_through (self, (record_search_ask_t){ .limit = 9, .has_base = true, .base = base_model_sd_2 }),
+        200);
+    assert_int_equal (
+        page_through (self,
+                      (record_search_ask_t){ .limit = 9, .has_base = true, .base = base_model_cogview4 }),
+        100);
+    assert_int_equal (
+        page_through (self, (record_search_ask_t){ .limit = 9, .has_base = true, .base = base_model_any }),
+        100);
+    record_search_ask_t both = {
+        .limit = 9, .has_base = true, .base = base_model_sd_2, .has_type = true, .type = model_type_lora
+    };
     assert_int_equal (page_through (self, both), 100);
-    record_search_ask_t named = { .limit = 9, .has_base = true, .base = base_model_sdxl, .has_name = true, .name = yard_string ("model 000000") };
+    record_search_ask_t named = { .limit = 9,
+                                  .has_base = true,
+                                  .base = base_model_sdxl,
+                                  .has_name = true,
+                                  .name = yard_string ("model 000000") };
     assert_int_equal (page_through (self, named), 0); /* number 0 is for sd-1 */
 }
 
@@ -243,9 +274,18 @@ static void a_path_and_a_name_are_found_exactly (void **state)
     model_config_t config = fixture_config (key_a, "pencil");
     config.path = yard_string ("sd-1/lora/pencil");
     assert_int_equal (add (self, &config, &record), 0);
-    assert_int_equal (page_through (self, (record_search_ask_t){ .limit = 9, .has_path = true, .path = yard_string ("sd-1/lora/pencil") }), 1);
-    assert_int_equal (page_through (self, (record_search_ask_t){ .limit = 9, .has_path = true, .path = yard_string ("sd-1/lora/penci") }), 0);
-    assert_int_equal (page_through (self, (record_search_ask_t){ .limit = 9, .has_name = true, .name = yard_string ("pencil") }), 1);
+    assert_int_equal (page_through (self, (record_search_ask_t){ .limit = 9,
+                                                                 .has_path = true,
+                                                                 .path = yard_string ("sd-1/lora/pencil") }),
+                      1);
+    assert_int_equal (page_through (self, (record_search_ask_t){ .limit = 9,
+                                                                 .has_path = true,
+                                                                 .path = yard_string ("sd-1/lora/penci") }),
+                      0);
+    assert_int_equal (
+        page_through (self,
+                      (record_search_ask_t){ .limit = 9, .has_name = true, .name = yard_string ("pencil") }),
+        1);
 }
 
 static void a_cursor_that_no_page_gave_is_refused (void **state)
@@ -253,22 +293,24 @@ static void a_cursor_that_no_page_gave_is_refused (void **state)
     fixture_t *self = *state;
     record_search_ask_t ask = { .limit = 9, .has_cursor = true, .cursor = yard_string ("abc") };
     record_search_answer_t answer;
-    assert_int_equal (recorder_record_search (&self->book, &ask, &answer, &self->error), YARD_INVALID_MESSAGE);
+    assert_int_equal (recorder_record_search (&self->book, &ask, &answer, &self->error),
+                      YARD_INVALID_MESSAGE);
 }
 
-/*  The promise is 5 ms among 100,000; here 20,000 and a sanitizer, so it is the statements' plans that are looked at: none scans a table
- *  without an index, and only a compound may merge. */
+/*  A page costs a page however many models there are: no plan scans a table without an index, or sorts. */
 static void no_search_scans_or_sorts (void **state)
 {
     fixture_t *self = *state;
     sqlite3 *database = sqlite3_db_handle (recorder_sql (self->book.store, RECORDER_SQL_begin));
     for (recorder_sql_t id = RECORDER_SQL_search_path; id <= RECORDER_SQL_search_all; id++) {
-        char *text = sqlite3_mprintf ("EXPLAIN QUERY PLAN %s", sqlite3_sql (recorder_sql (self->book.store, id)));
+        char *text =
+            sqlite3_mprintf ("EXPLAIN QUERY PLAN %s", sqlite3_sql (recorder_sql (self->book.store, id)));
         sqlite3_stmt *statement;
         assert_int_equal (sqlite3_prepare_v2 (database, text, -1, &statement, NULL), SQLITE_OK);
         while (sqlite3_step (statement) == SQLITE_ROW) {
             const char *line = (const char *) sqlite3_column_text (statement, 3);
-            bool sorts = strstr (line, "TEMP B-TREE") && id != RECORDER_SQL_search_path; /* few models share a path */
+            bool sorts =
+                strstr (line, "TEMP B-TREE") && id != RECORDER_SQL_search_path; /* few models share a path */
             if (sorts || (strncmp (line, "SCAN", 4) == 0 && !strstr (line, "INDEX")))
                 fail_msg ("%s: %s", sqlite3_sql (recorder_sql (self->book.store, id)), line);
         }

@@ -27,7 +27,8 @@ static void a_move_from_a_status_is_in_the_table_once (void **state)
 {
     (void) state;
     for (size_t i = 0; i < 2; i++)
-        for (const recorder_transition_t *row = recorder_kind_find (kinds [i])->transitions; row->from != job_status_unset; row++)
+        for (const recorder_transition_t *row = recorder_kind_find (kinds [i])->transitions;
+             row->from != job_status_unset; row++)
             for (const recorder_transition_t *other = row + 1; other->from != job_status_unset; other++)
                 assert_false (other->move == row->move && other->from == row->from);
 }

@@ -74,7 +74,8 @@ static void a_store_of_a_later_version_is_refused (void **state)
 {
     fixture_t *self = *state;
     assert_int_equal (open_after (self, NULL), 0);
-    assert_int_equal (open_after (self, "UPDATE yard_meta SET value = 4711 WHERE key = 'schema_version'"), YARD_WRONG_STORE);
+    assert_int_equal (open_after (self, "UPDATE yard_meta SET value = 4711 WHERE key = 'schema_version'"),
+                      YARD_WRONG_STORE);
     assert_non_null (strstr (self->error.text, "4711"));
 }
 
@@ -100,8 +101,11 @@ static void a_file_that_is_no_database_is_refused (void **state)
 static void a_store_of_version_0_is_migrated (void **state)
 {
     fixture_t *self = *state;
-    assert_int_equal (open_after (self, "CREATE TABLE yard_meta (key TEXT PRIMARY KEY NOT NULL, value NOT NULL) WITHOUT ROWID;"
-                                        "INSERT INTO yard_meta VALUES ('schema_version', 0), ('store', 'abc')"), 0);
+    assert_int_equal (
+        open_after (self,
+                    "CREATE TABLE yard_meta (key TEXT PRIMARY KEY NOT NULL, value NOT NULL) WITHOUT ROWID;"
+                    "INSERT INTO yard_meta VALUES ('schema_version', 0), ('store', 'abc')"),
+        0);
 }
 
 static void a_turn_that_is_rolled_back_leaves_nothing (void **state)
