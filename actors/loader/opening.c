@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+/*  opening.c - what every loader needs while it opens a model
+ */
+#include "actors/loader/opening.h"
+
+#include "actors/formats/safetensors.h"
+#include "actors/ground/clock.h"
+
+static int64_t now_ns (void)
+{
+    /*  Durations of real disk work; nothing decides by them. */
+    const yard_clock_t *clock = yard_clock_system ();
+    return clock->monotonic_ns (clock->context);
+}
+
+loader_opening_t *loader_opening_new (void)
+{
+    loader_opening_t *self = calloc (1, sizeof *self);
+    if (!self)
+        abort ();
+    return self;
+}
+
+void loader_opening_destroy (loader_opening_t **self_p)
+{
+    loader_opening_t *self = *self_p;
+    if (!self)
+        return;
+    loader_model_drop (&self->model);
+    free (self->known);
+    free (self);
+    *self_p = NULL;
+}
+
+void loader_opening_run (loader_opening_t *self)
+{
+    self->mark_ns = now_ns ();
+    int rc = self->open (self);
+    if (rc)
+        loader_model_drop (&self->model);
+    self->error.code = rc;
+}
+
+void loader_opening_phase (loader_opening_t *self, const char *name)
+{
+    int64_t now = now_ns ();
+    if (self->phase_count < LOADER_PHASES_MAX)
+        self->phases [self->phase_count++] =
+            (loader_phase_t){ .name = name, .us = (uint64_t) (now - self->mark_ns) / 1000 };
+    self->mark_ns = now;
+}
+
+bool loader_opening_known (loader_opening_t *self, const loader_model_t *model)
+{
+    self->same = self->known && loader_model_is (model, self->known, self->known_count);
+    return self->same;
+}
+
+int loader_header_read (const loader_file_t *file, loader_header_t *ret, yard_error_t *error)
+{
+    char first [YARD_SAFETENSORS_LENGTH_SIZE] = { 0 };
+    uint64_t file_size = file->identity.bytes;
+    *ret = (loader_header_t){ 0 };
+    int rc = 0;
+    if (file_size >= sizeof first)
+        rc = loader_file_read (file, 0, first, sizeof first, error);
+    if (rc == 0)
+        rc = yard_safetensors_header_size (first, file_size, &ret->size, error);
+    if (rc)
+        return rc;
+    /*  The size is at most 100 MB and no more than the file has, so this cannot be made to lie. */
+    ret->bytes = malloc (ret->size);
+    if (!ret->bytes)
+        return yard_error (error, YARD_OUT_OF_MEMORY,
+                           "no memory for a header of %llu bytes; unload other models",
+                           (unsigned long long) ret->size);
+    rc = loader_file_read (file, 0, ret->bytes, ret->size, error);
+    if (rc == 0)
+        rc = yard_safetensors_parse (ret->bytes, ret->size, file_size, &ret->tensors, error);
+    if (rc)
+        loader_header_clear (ret);
+    return rc;
+}
+
+void loader_header_clear (loader_header_t *self)
+{
+    yard_tensors_clear (&self->tensors);
+    free (self->bytes);
+    *self = (loader_header_t){ 0 };
+}
