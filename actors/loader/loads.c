@@ -210,7 +210,7 @@ static int make_opening (const loader_loads_t *self, const model_config_t *confi
 static int begin (loader_loads_t *self, const model_config_t *config, yard_string_t submodel,
                   const load_name_t *name, under_way_t **ret, yard_error_t *error)
 {
-    loader_opening_t *work;
+    loader_opening_t *work = NULL;
     if (yard_table_count (self->under_way) >= OPENINGS_MAX)
         return yard_error (error, YARD_BUSY, "%d models are being opened, the limit; ask again in a moment",
                            OPENINGS_MAX);
