@@ -10,7 +10,8 @@
 
 void yard_base64_append (yard_buffer_t *buffer, yard_string_t bytes);
 
-/*  Into the arena; false for text that is no base64, or when the arena is full. Only the one right spelling of the bytes is taken. */
+/*  Into the arena; false for text that is no base64, or when the arena is full. Only the one right spelling
+ *  of the bytes is taken. */
 bool yard_base64_read (yard_string_t text, yard_arena_t *arena, yard_string_t *ret);
 
 #endif

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  configuration.h - modelyard.yaml in force: defaults, then the file, then MODELYARD_SET, then --set
  *
- *  Keys are the rows of config.def, dotted: download.max_parallel. An unknown key is invalid_config and names the nearest one. A missing file
- *  is an empty file. Endpoints left empty become ipc://<run>/command.ipc and ipc://<run>/event.ipc; a relative
- *  models_dir becomes absolute below home; an empty node becomes the host's name.
+ *  Keys are the rows of config.def, dotted: download.max_parallel. An unknown key is invalid_config and names
+ *  the nearest one. A missing file is an empty file. Endpoints left empty become ipc://<run>/command.ipc and
+ *  ipc://<run>/event.ipc; a relative models_dir becomes absolute below home; an empty node becomes the host's
+ *  name.
  */
 #ifndef YARD_PROTO_CONFIGURATION_H
 #define YARD_PROTO_CONFIGURATION_H

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  directory.h - the tensors of a loaded model, as a memory file that others map (ARCHITECTURE 7)
  *
- *  One fixed layout, little-endian, so that 2,000 tensors are there in a fraction of a millisecond and any language reads them with a
- *  struct; offsets count from the start of the file.
+ *  One fixed layout, little-endian, so that 2,000 tensors are there in a fraction of a millisecond and any
+ *  language reads them with a struct; offsets count from the start of the file.
  *
  *      0  header   8 magic "YARDDIR1", u32 version (1), u32 rows, u64 rows_offset, u64 strings_offset, u64 strings_bytes,
  *                  u64 shapes_offset, u64 shapes_count, u64 0: 64 bytes
@@ -11,11 +11,12 @@
  *         shapes   shapes_count u64
  *         strings  strings_bytes bytes
  *
- *  strides_index all ones means row-major without gaps; else there are `rank` strides, counted in elements. A dtype is safetensors' word
- *  ("F16") or "ggml:" and GGUF's ("ggml:Q4_K"). `region` is the number of the file that `offset` and `bytes` are in.
+ *  strides_index all ones means row-major without gaps; else there are `rank` strides, counted in elements. A
+ *  dtype is safetensors' word ("F16") or "ggml:" and GGUF's ("ggml:Q4_K"). `region` is the number of the file
+ *  that `offset` and `bytes` are in.
  *
- *  Invariants: a directory that was opened has every offset, index and text within its bytes; what a tensor says of its region is for the
- *  reader to hold against the region's size (yard_directory_fits).
+ *  Invariants: a directory that was opened has every offset, index and text within its bytes; what a tensor
+ *  says of its region is for the reader to hold against the region's size (yard_directory_fits).
  */
 #ifndef YARD_PROTO_DIRECTORY_H
 #define YARD_PROTO_DIRECTORY_H
@@ -51,7 +52,9 @@ typedef struct {
     uint64_t offset, bytes;
 } yard_tensor_row_t;
 
-/*  --- writing ----------------------------------------------------------------------------------------------------------- */
+/*  --- writing
+ *  -----------------------------------------------------------------------------------------------------------
+ *  */
 typedef struct yard_directory_writer_t yard_directory_writer_t;
 
 yard_directory_writer_t *yard_directory_writer_new (void);
@@ -64,7 +67,9 @@ int yard_directory_writer_add (yard_directory_writer_t *self, const yard_tensor_
 /*  The file's bytes, appended to ret. too_large when ret is too small for them. */
 int yard_directory_writer_finish (yard_directory_writer_t *self, yard_buffer_t *ret, yard_error_t *error);
 
-/*  --- reading ----------------------------------------------------------------------------------------------------------- */
+/*  --- reading
+ *  -----------------------------------------------------------------------------------------------------------
+ *  */
 /*  A directory leans on bytes that the caller keeps mapped, aligned to 8. */
 typedef struct {
     const yard_directory_row_t *rows;

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  messages.c - the rows of conversations.def as tables, and the lists of all methods, events and types
  *
- *  The second pass over the rows. A field table sits inside its type's function, where self_t is the record's own struct: that is how
- *  offsetof works without naming the record in every row.
+ *  The second pass over the rows. A field table sits inside its type's function, where self_t is the record's
+ *  own struct: that is how offsetof works without naming the record in every row.
  */
 #include "messages.h"
 
+/* clang-format off: macros that read as the rows they expand */
 #define YARD_KIND_BOOL .kind = YARD_WIRE_BOOL
 #define YARD_KIND_INT .kind = YARD_WIRE_INT
 #define YARD_KIND_UINT .kind = YARD_WIRE_UINT
@@ -19,45 +20,63 @@
 #define YARD_KIND_LIST(x) .kind = YARD_WIRE_LIST, .type = x##_type
 
 #define YARD_PRESENCE_REQUIRED(field) .presence = YARD_WIRE_REQUIRED
-#define YARD_PRESENCE_OPTIONAL(field) .presence = YARD_WIRE_OPTIONAL, .has_offset = offsetof (self_t, has_##field)
+#define YARD_PRESENCE_OPTIONAL(field) \
+    .presence = YARD_WIRE_OPTIONAL, .has_offset = offsetof (self_t, has_##field)
 #define YARD_PRESENCE_DEFAULT_IS(value) .presence = YARD_WIRE_DEFAULT, .fallback = #value
 #define YARD_PRESENCE_IGNORE(field)
 #define YARD_PRESENCE_DEFAULT(value) YARD_PRESENCE_DEFAULT_IS (value) YARD_PRESENCE_IGNORE
 
-#define ENUM(enumeration, doc_text)                                                                                          \
-    const yard_wire_type_t *enumeration##_type (void)                                                                        \
-    {                                                                                                                 \
-        static const char name_text [] = #enumeration, about [] = doc_text;                                                  \
+#define ENUM(enumeration, doc_text) \
+    const yard_wire_type_t *enumeration##_type (void) \
+    { \
+        static const char name_text [] = #enumeration, about [] = doc_text; \
         static const yard_wire_value_t values [] = {
 #define VALUE(set, id, word_text) { .word = word_text, .value = set##_##id },
-#define END_ENUM(enumeration)                                                                                                \
-    }                                                                                                                 \
-    ;                                                                                                                 \
-    static const yard_wire_type_t type = { .name = name_text, .doc = about, .kind = YARD_WIRE_ENUM, .size = sizeof (enumeration##_t), \
-                                           .values = values, .value_count = sizeof values / sizeof values [0] };     \
-    return &type;                                                                                                     \
+#define END_ENUM(enumeration) \
+    } \
+    ; \
+    static const yard_wire_type_t type = { .name = name_text, \
+                                           .doc = about, \
+                                           .kind = YARD_WIRE_ENUM, \
+                                           .size = sizeof (enumeration##_t), \
+                                           .values = values, \
+                                           .value_count = sizeof values / sizeof values [0] }; \
+    return &type; \
     }
-#define RECORD(record, doc_text)                                                                                      \
-    const yard_wire_type_t *record##_type (void)                                                                      \
-    {                                                                                                                 \
-        typedef record##_t self_t;                                                                                    \
-        static const char name_text [] = #record, about [] = doc_text;                                                \
+#define RECORD(record, doc_text) \
+    const yard_wire_type_t *record##_type (void) \
+    { \
+        typedef record##_t self_t; \
+        static const char name_text [] = #record, about [] = doc_text; \
         static const yard_wire_field_t fields [] = {
-#define FIELD(presence_word, kind_word, field, low_bound, high_bound, doc_text)                                       \
-    { .name = #field, .doc = doc_text, .low = low_bound, .high = high_bound, .offset = offsetof (self_t, field),      \
-      YARD_KIND_##kind_word, YARD_PRESENCE_##presence_word (field) },
-#define END(record)                                                                                                   \
-    }                                                                                                                 \
-    ;                                                                                                                 \
-    static const yard_wire_type_t type = { .name = name_text, .doc = about, .kind = YARD_WIRE_RECORD, .size = sizeof (self_t), \
-                                           .fields = fields, .field_count = sizeof fields / sizeof fields [0] };     \
-    return &type;                                                                                                     \
+#define FIELD(presence_word, kind_word, field, low_bound, high_bound, doc_text) \
+    { .name = #field, \
+      .doc = doc_text, \
+      .low = low_bound, \
+      .high = high_bound, \
+      .offset = offsetof (self_t, field), \
+      YARD_KIND_##kind_word, \
+      YARD_PRESENCE_##presence_word (field) },
+#define END(record) \
+    } \
+    ; \
+    static const yard_wire_type_t type = { .name = name_text, \
+                                           .doc = about, \
+                                           .kind = YARD_WIRE_RECORD, \
+                                           .size = sizeof (self_t), \
+                                           .fields = fields, \
+                                           .field_count = sizeof fields / sizeof fields [0] }; \
+    return &type; \
     }
-#define METHOD(name, ask_type, answer_type, role_set, routing_word, deadline, doc_text)                               \
-    const yard_method_t name##_method = { .id = #name, .ask = ask_type##_type, .answer = answer_type##_type,          \
-                                          .roles = YARD_ROLES_##role_set, .routing = YARD_ROUTING_##routing_word,    \
-                                          .deadline_ms = deadline, .doc = doc_text };
-#define EVENT(event, body_type, subject_word)                                                                         \
+#define METHOD(name, ask_type, answer_type, role_set, routing_word, deadline, doc_text) \
+    const yard_method_t name##_method = { .id = #name, \
+                                          .ask = ask_type##_type, \
+                                          .answer = answer_type##_type, \
+                                          .roles = YARD_ROLES_##role_set, \
+                                          .routing = YARD_ROUTING_##routing_word, \
+                                          .deadline_ms = deadline, \
+                                          .doc = doc_text };
+#define EVENT(event, body_type, subject_word) \
     const yard_event_t event##_event = { .name = #event, .body = body_type##_type, .subject = #subject_word };
 #include "conversations.def"
 #undef ENUM
@@ -103,7 +122,8 @@ const yard_event_t *const *yard_events (void)
     return events;
 }
 
-/*  Type functions are not constants, so the list is filled at the first call; two threads that race write the same pointers. */
+/*  Type functions are not constants, so the list is filled at the first call; two threads that race write the
+ *  same pointers. */
 const yard_wire_type_t *const *yard_types (void)
 {
 #define ENUM(name, doc) name##_type,
@@ -114,9 +134,11 @@ const yard_wire_type_t *const *yard_types (void)
     };
     static const yard_wire_type_t *types [sizeof functions / sizeof functions [0] + 1];
     for (size_t i = 0; i < sizeof functions / sizeof functions [0]; i++)
-        types [i] = functions [i] ();
+        types [i] = functions [i]();
     return types;
 }
+
+/* clang-format on */
 
 /*  The first _ of an id stands for the dot of the wire name. */
 void yard_method_name (const yard_method_t *method, char *name)

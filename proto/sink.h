@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  sink.h - where the write walk puts a value: msgpack, JSON or a log line
  *
- *  The walk (wire_write.c) knows the types, a sink knows a notation; each sink's file also has the function of wire.h that uses it. A sink
- *  never fails: the walk has checked the value, and a buffer that overflows says so itself.
+ *  The walk (wire_write.c) knows the types, a sink knows a notation; each sink's file also has the function
+ *  of wire.h that uses it. A sink never fails: the walk has checked the value, and a buffer that overflows
+ *  says so itself.
  *
- *  Invariants: map and list are followed by exactly count entries and then by end; key comes before every entry of a map.
+ *  Invariants: map and list are followed by exactly count entries and then by end; key comes before every
+ *  entry of a map.
  */
 #ifndef YARD_PROTO_SINK_H
 #define YARD_PROTO_SINK_H
@@ -35,7 +37,8 @@ struct yard_sink_t {
     size_t depth; /* log: the outermost map has no brackets */
 };
 
-/*  The walk. On failure the buffer is as it was. Without bounds nothing is checked and nothing fails: for log lines. */
+/*  The walk. On failure the buffer is as it was. Without bounds nothing is checked and nothing fails: for log
+ *  lines. */
 int yard_wire_write (yard_sink_t *sink, const yard_wire_type_t *type, const void *value, bool bounds,
                      yard_error_t *error);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  sink_json.c - a value as one JSON object (RFC 8259), without spaces
  *
- *  Bytes become base64 text. Integers beyond 2^53 - 1 become text too, since most JSON readers would round them (our reader takes both).
- *  A secret becomes "***". As long as the caller's buffer allows.
+ *  Bytes become base64 text. Integers beyond 2^53 - 1 become text too, since most JSON readers would round
+ *  them (our reader takes both). A secret becomes "***". As long as the caller's buffer allows.
  */
 #include <inttypes.h>
 #include "base64.h"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  sink_log.c - a value as the fields of a log line: id=7 kind=download request={source="a b"} ids=[1 2]
  *
- *  Promises: at most LINE_BYTES_MAX bytes, cut between two characters; bytes of a BINARY and secrets are not shown.
+ *  Promises: at most LINE_BYTES_MAX bytes, cut between two characters; bytes of a BINARY and secrets are not
+ *  shown.
  */
 #include <inttypes.h>
 #include "sink.h"

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  source.h - where the read walk takes a value from: msgpack, JSON, YAML or one word of a command line
  *
- *  The walk (wire_read.c) knows the types, a source knows a notation; each source's file also has the function of wire.h that uses it. A
- *  source gives one item after the other: a scalar whole, of a map or list only the head; then the walk takes its entries (key before
- *  each of a map's) and calls leave.
+ *  The walk (wire_read.c) knows the types, a source knows a notation; each source's file also has the
+ *  function of wire.h that uses it. A source gives one item after the other: a scalar whole, of a map or list
+ *  only the head; then the walk takes its entries (key before each of a map's) and calls leave.
  *
- *  Invariants: count of a map or list is never more than the bytes behind it could hold; where a function gives false, `problem` says
- *  what is wrong with the bytes, and the source is used no more.
+ *  Invariants: count of a map or list is never more than the bytes behind it could hold; where a function
+ *  gives false, `problem` says what is wrong with the bytes, and the source is used no more.
  */
 #ifndef YARD_PROTO_SOURCE_H
 #define YARD_PROTO_SOURCE_H

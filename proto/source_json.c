@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  source_json.c - items out of JSON text, by way of jansson's tree
  *
- *  Promises: texts are copied into the arena; the tree is gone when the value is read.
- *  Refuses: a key twice in an object, \u0000, more than one value (all three by jansson), more than YARD_TEXT_SOURCE_MAX bytes.
+ *  Promises: texts are copied into the arena; the tree is gone when the value is read. Refuses: a key twice
+ *  in an object, \u0000, more than one value (all three by jansson), more than YARD_TEXT_SOURCE_MAX bytes.
  */
 #include <jansson.h>
 #include "base64.h"

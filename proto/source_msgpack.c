@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  source_msgpack.c - items out of msgpack bytes (the msgpack specification, "Formats")
  *
- *  Promises: one pass, no allocation; a claimed size or count that the bytes behind it cannot hold is refused at once, so six bytes
- *  never make us reserve memory for a hundred million entries. Texts are views into the bytes.
- *  Refuses: the byte 0xc1, keys that are no text, values nested deeper than YARD_SOURCE_DEPTH_MAX, bytes behind the value.
+ *  Promises: one pass, no allocation; a claimed size or count that the bytes behind it cannot hold is refused
+ *  at once, so six bytes never make us reserve memory for a hundred million entries. Texts are views into the
+ *  bytes. Refuses: the byte 0xc1, keys that are no text, values nested deeper than YARD_SOURCE_DEPTH_MAX,
+ *  bytes behind the value.
  */
 #include "source.h"
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  source_yaml.c - items out of YAML text, by way of libyaml's document
  *
- *  Promises: what a plain word means is decided by the field it stands in, so a name 1.10 or no stays text; a quoted word is always text.
- *  Texts are copied into the arena.
- *  Refuses: anchors and aliases (they multiply), tags, a second document, nesting deeper than YARD_SOURCE_DEPTH_MAX, more than
- *  YARD_TEXT_SOURCE_MAX bytes. The text is looked through for these before a document is built of it.
+ *  Promises: what a plain word means is decided by the field it stands in, so a name 1.10 or no stays text; a
+ *  quoted word is always text. Texts are copied into the arena. Refuses: anchors and aliases (they multiply),
+ *  tags, a second document, nesting deeper than YARD_SOURCE_DEPTH_MAX, more than YARD_TEXT_SOURCE_MAX bytes.
+ *  The text is looked through for these before a document is built of it.
  */
 #include <yaml.h>
 #include "base64.h"
@@ -109,7 +109,8 @@ static size_t line (const yard_source_t *base)
     return self->last ? self->last->start_mark.line + 1 : 0;
 }
 
-/*  --- before a document is built ---------------------------------------------------------------------------------------------------- */
+/*  --- before a document is built
+ *  ---------------------------------------------------------------------------------------------------- */
 /*  What is wrong with one event, or NULL. */
 static const char *objection (const yaml_event_t *event, size_t *depth, size_t *documents)
 {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  wire.c - what the engine does with a value where it lies: start it, copy it, name its words
  *
- *  Promises: a started or copied value passes its own bounds wherever the rows' defaults do; a copy leans on nothing but its arena.
+ *  Promises: a started or copied value passes its own bounds wherever the rows' defaults do; a copy leans on
+ *  nothing but its arena.
  */
 #include "wire.h"
 
@@ -24,7 +25,8 @@ const yard_wire_type_t *yard_uint_type (void)
     return &type;
 }
 
-/*  The fallback is the row's text: "fp16" has its quotes, and false may have become 0 (it is a macro of stdbool.h). */
+/*  The fallback is the row's text: "fp16" has its quotes, and false may have become 0 (it is a macro of
+ *  stdbool.h). */
 void yard_wire_set_default (const yard_wire_field_t *field, void *value)
 {
     void *at = yard_wire_at (value, field);

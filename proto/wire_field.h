@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  wire_field.h - reaching into a struct by its row, for the files of the engine
  *
- *  Values are moved with memcpy: the engine knows a list's or an enum's memory only by its table, not by its C type.
+ *  Values are moved with memcpy: the engine knows a list's or an enum's memory only by its table, not by its
+ *  C type.
  */
 #ifndef YARD_PROTO_WIRE_FIELD_H
 #define YARD_PROTO_WIRE_FIELD_H

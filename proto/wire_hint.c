@@ -4,7 +4,7 @@
 #include "wire_hint.h"
 
 #define NAME_COMPARED_MAX 63 /* our longest key has 17 letters */
-#define LIST_SHOWN_MAX 300   /* bytes: leaves room for the rest of the sentence in an error */
+#define LIST_SHOWN_MAX 300 /* bytes: leaves room for the rest of the sentence in an error */
 
 static size_t smallest (size_t a, size_t b, size_t c)
 {

@@ -6,7 +6,8 @@
 
 #include "wire.h"
 
-/*  The field whose name is nearest to a wrong one (at most a third of its letters changed, added, left out), or NULL. */
+/*  The field whose name is nearest to a wrong one (at most a third of its letters changed, added, left out),
+ *  or NULL. */
 const char *yard_wire_nearest (const yard_wire_type_t *type, yard_string_t name);
 
 /*  "a, b, c" of an enum, cut with dots where size ends. */

@@ -12,7 +12,8 @@ typedef struct yard_wire_place_t {
     size_t index;
 } yard_wire_place_t;
 
-/*  "children [3].url: must be …": the place, then the sentence. Returns code. The whole is "the message" or "the configuration". */
+/*  "children [3].url: must be …": the place, then the sentence. Returns code. The whole is "the message" or
+ *  "the configuration". */
 int yard_wire_refuse (yard_error_t *error, int code, const yard_wire_place_t *place, const char *format, ...)
     __attribute__ ((format (printf, 4, 5)));
 

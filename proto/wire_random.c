@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  wire_random.c - a random value that keeps its type's rules, for tests and fuzz corpora
  *
- *  Bounds come often, since mistakes live there; long texts and lists come seldom, so that a value stays far below the size of a message.
+ *  Bounds come often, since mistakes live there; long texts and lists come seldom, so that a value stays far
+ *  below the size of a message.
  */
 #include <assert.h>
 #include "wire_field.h"

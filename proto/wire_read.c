@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  wire_read.c - the read walk: items of a source in, a value that keeps its type's rules out
  *
- *  Promises: every field of the value is written; the error names the field that broke a rule, what was expected and what came.
- *  Refuses: a name twice in one map, whoever reads; a secret's value in an error.
+ *  Promises: every field of the value is written; the error names the field that broke a rule, what was
+ *  expected and what came. Refuses: a name twice in one map, whoever reads; a secret's value in an error.
  */
 #include <assert.h>
 #include <inttypes.h>
@@ -83,7 +83,9 @@ static int check_size (walk_t *walk, yard_wire_spec_t spec, size_t size, const c
     return 0;
 }
 
-/*  --- scalars --------------------------------------------------------------------------------------------------------------------- */
+/*  --- scalars
+ *  ---------------------------------------------------------------------------------------------------------------------
+ *  */
 static int put_bool (walk_t *walk, yard_wire_spec_t spec, const yard_item_t *item, void *at,
                      const yard_wire_place_t *place)
 {
@@ -190,8 +192,11 @@ static int (*const put_scalar []) (walk_t *, yard_wire_spec_t, const yard_item_t
     [YARD_WIRE_ENUM] = put_enum,     [YARD_WIRE_SECRET] = put_text,
 };
 
-/*  --- records, lists, maps ---------------------------------------------------------------------------------------------------------- */
-/*  Fields come mostly in the order of their rows, so the search begins behind the last one found. SIZE_MAX: no such field. */
+/*  --- records, lists, maps
+ *  ----------------------------------------------------------------------------------------------------------
+ *  */
+/*  Fields come mostly in the order of their rows, so the search begins behind the last one found. SIZE_MAX:
+ *  no such field. */
 static size_t find_field (const yard_wire_type_t *type, yard_string_t name, size_t from)
 {
     for (size_t i = 0; i < type->field_count; i++) {
@@ -269,7 +274,8 @@ static int read_record (walk_t *walk, const yard_wire_type_t *type, size_t count
     return fill_missing (walk, type, seen, value, place);
 }
 
-/*  Memory: the source has promised that count elements can be there, and high bounds what one list may ask for. */
+/*  Memory: the source has promised that count elements can be there, and high bounds what one list may ask
+ *  for. */
 static int read_list (walk_t *walk, yard_wire_spec_t spec, size_t count, void *at,
                       const yard_wire_place_t *place)
 {
@@ -362,7 +368,8 @@ int yard_wire_read (yard_source_t *source, const yard_wire_type_t *type, yard_wi
     return failed;
 }
 
-/*  --- one word of a command line ------------------------------------------------------------------------------------------------------ */
+/*  --- one word of a command line
+ *  ------------------------------------------------------------------------------------------------------ */
 typedef struct {
     yard_source_t base;
     yard_string_t word;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  wire_schema.c - a type as JSON Schema (draft 2020-12), for tools that check or complete JSON
  *
- *  A schema counts characters where we count bytes, so its sizes are what every valid text keeps; the reader's bounds are narrower.
- *  Unknown fields are allowed, as on the wire.
+ *  A schema counts characters where we count bytes, so its sizes are what every valid text keeps; the
+ *  reader's bounds are narrower. Unknown fields are allowed, as on the wire.
  */
 #include <inttypes.h>
 #include "sink.h"

@@ -10,7 +10,8 @@
 
 #define NUMBER_DIGITS_MAX 63 /* 2^64 has 20 digits, a double in %.17g 24; longer ones are text */
 
-/*  How the first byte of a sequence decides the rest: how many bytes follow, and the bounds of the first of them (RFC 3629, section 4). */
+/*  How the first byte of a sequence decides the rest: how many bytes follow, and the bounds of the first of
+ *  them (RFC 3629, section 4). */
 typedef struct {
     unsigned char first, last, follow, low, high;
 } lead_t;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  wire_write.c - the write walk: a value and its type in, calls of a sink out
  *
- *  Promises: what it lets through, the read walk takes: sizes, numbers and UTF-8 are checked before a byte is written.
- *  Refuses: nothing for log lines, where a wrong value is the one to be seen.
+ *  Promises: what it lets through, the read walk takes: sizes, numbers and UTF-8 are checked before a byte is
+ *  written. Refuses: nothing for log lines, where a wrong value is the one to be seen.
  */
 #include <inttypes.h>
 #include "sink.h"

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  json_scan.h - reads JSON in one pass over memory, without building anything
  *
- *  For headers of a hundred megabytes: nothing is copied or allocated, strings are views. The grammar is RFC 8259 to
- *  the letter; refused beyond it are a lone surrogate in an escape, which no UTF-8 can hold, and values nested deeper
- *  than 125. The caller has proven that the text is UTF-8.
+ *  For headers of a hundred megabytes: nothing is copied or allocated, strings are views. The grammar is RFC
+ *  8259 to the letter; refused beyond it are a lone surrogate in an escape, which no UTF-8 can hold, and
+ *  values nested deeper than 125. The caller has proven that the text is UTF-8.
  *
- *  Every function returns false on a text that breaks the grammar; `problem` then says how and `at` stands where.
- *  After a false the scan is over.
+ *  Every function returns false on a text that breaks the grammar; `problem` then says how and `at` stands
+ *  where. After a false the scan is over.
  */
 #ifndef YARD_FORMATS_JSON_SCAN_H
 #define YARD_FORMATS_JSON_SCAN_H
@@ -33,8 +33,8 @@ int yard_scan_peek (yard_scan_t *self);
 /*  Skips white space, then exactly this byte. */
 bool yard_scan_take (yard_scan_t *self, char byte);
 
-/*  Inside an object or array, before each member: for (bool first = true; yard_scan_more (&scan, '}', &first, &more)
- *  && more;) { … } Sets *ret_more to false when `close` ended it. */
+/*  Inside an object or array, before each member: for (bool first = true; yard_scan_more (&scan, '}', &first,
+ *  &more) && more;) { … } Sets *ret_more to false when `close` ended it. */
 bool yard_scan_more (yard_scan_t *self, char close, bool *first, bool *ret_more);
 
 bool yard_scan_text (yard_scan_t *self, yard_scan_text_t *ret_text);
@@ -44,8 +44,8 @@ bool yard_scan_u64 (yard_scan_t *self,
 bool yard_scan_value (yard_scan_t *self); /* any value, looked at for grammar only */
 bool yard_scan_end (yard_scan_t *self); /* nothing but white space is left */
 
-/*  What an escaped text means, into out; writes at most out_size bytes, returns how many it has (never more than
- *  raw.size). */
+/*  What an escaped text means, into out; writes at most out_size bytes, returns how many it has (never more
+ *  than raw.size). */
 size_t yard_scan_decode (yard_scan_text_t text, char *out, size_t out_size);
 
 #endif

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  safetensors.c - from header bytes to a list of tensors
  *
- *  The order of the checks is the reference's, so that a broken file has the same name of its fault everywhere:
- *  length, UTF-8, JSON, names, then one walk over the tensors sorted by offset, then the end of the file.
+ *  The order of the checks is the reference's, so that a broken file has the same name of its fault
+ *  everywhere: length, UTF-8, JSON, names, then one walk over the tensors sorted by offset, then the end of
+ *  the file.
  */
 #include "actors/formats/safetensors.h"
 
@@ -10,11 +11,11 @@
 #include "actors/formats/json_scan.h"
 #include "actors/formats/utf8.h"
 
-/*  The shortest entry that is not refused: {"":{"dtype":"U8","shape":[],"data_offsets":[0,0]}. Bounds the list before
- *  it is counted. */
+/*  The shortest entry that is not refused: {"":{"dtype":"U8","shape":[],"data_offsets":[0,0]}. Bounds the
+ *  list before it is counted. */
 #define ENTRY_BYTES_MIN 49u
-/*  Shapes and unescaped names, in blocks of 16 bytes: at most 2.5 times the header at 32 dimensions. The rest is the
- *  arena's own. */
+/*  Shapes and unescaped names, in blocks of 16 bytes: at most 2.5 times the header at 32 dimensions. The rest
+ *  is the arena's own. */
 #define ARENA_LIMIT(header_size) ((header_size) *5 / 2 + (1u << 20))
 #define WORD_MAX 16u /* longer than any field's name and any dtype's word */
 

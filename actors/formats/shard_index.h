@@ -4,10 +4,10 @@
  *
  *      {"metadata": {"total_size": 123}, "weight_map": {"tensor": "model-00001-of-00003.safetensors", …}}
  *
- *  Promises: every file is one plain name in the index's own folder. Refuses: a path of any kind, a name that begins
- *  with a dot, a tensor mapped twice, a map that maps nothing. Ignores, as readers must: total_size (some writers sum
- *  tensors, some files, some write text there) and all other keys; tensors that a shard holds beyond the map; files
- *  beside it.
+ *  Promises: every file is one plain name in the index's own folder. Refuses: a path of any kind, a name that
+ *  begins with a dot, a tensor mapped twice, a map that maps nothing. Ignores, as readers must: total_size
+ *  (some writers sum tensors, some files, some write text there) and all other keys; tensors that a shard
+ *  holds beyond the map; files beside it.
  *
  *  Whether a name is a symlink that leaves the model's folder is for whoever opens it.
  */
@@ -40,8 +40,8 @@ typedef struct {
 int yard_shard_index_parse (const char *json, size_t size, yard_shard_index_t *ret, yard_error_t *error);
 void yard_shard_index_clear (yard_shard_index_t *self);
 
-/*  Does every mapped tensor exist in its shard? shards [at] is the list of files [at]. YARD_INVALID_FILE names the
- *  first that does not. */
+/*  Does every mapped tensor exist in its shard? shards [at] is the list of files [at]. YARD_INVALID_FILE
+ *  names the first that does not. */
 int yard_shard_index_check (const yard_shard_index_t *self, const yard_tensors_t *shards,
                             yard_error_t *error);
 

@@ -64,8 +64,8 @@ void yard_name_text (yard_string_t name, char *ret_text)
         memcpy (ret_text + size, cut, sizeof cut);
 }
 
-/*  A name by its hash. The hash need not resist an enemy: names that collide on purpose are only compared byte by
- *  byte. */
+/*  A name by its hash. The hash need not resist an enemy: names that collide on purpose are only compared
+ *  byte by byte. */
 typedef struct {
     uint64_t hash;
     const yard_string_t *name;

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  tensor.h - what a model file holds: its tensors, as names, types, shapes and byte ranges
  *
- *  This folder knows model files as bytes: a reader is given memory and the file's size and answers with this list.
- *  It opens nothing, reads nothing, and never looks at a tensor's values.
+ *  This folder knows model files as bytes: a reader is given memory and the file's size and answers with this
+ *  list. It opens nothing, reads nothing, and never looks at a tensor's values.
  *
- *  Invariants of a list that a reader gave: ranges lie inside the file, in order of offset, without a hole or an
- *  overlap; bytes is what shape and dtype make; names and keys are valid UTF-8, of any length, unique, and may hold
- *  any character, 0 included. Values are little-endian, row-major; no alignment is promised.
+ *  Invariants of a list that a reader gave: ranges lie inside the file, in order of offset, without a hole or
+ *  an overlap; bytes is what shape and dtype make; names and keys are valid UTF-8, of any length, unique, and
+ *  may hold any character, 0 included. Values are little-endian, row-major; no alignment is promised.
  *
- *  Ownership: the list owns its arrays; a name without escapes is a view into the header that the reader was given,
- *  so that header must outlive the list.
+ *  Ownership: the list owns its arrays; a name without escapes is a view into the header that the reader was
+ *  given, so that header must outlive the list.
  */
 #ifndef YARD_FORMATS_TENSOR_H
 #define YARD_FORMATS_TENSOR_H
@@ -62,18 +62,18 @@ typedef struct {
 /*  Frees what the list owns and empties it; an all-zero list is a cleared one. */
 void yard_tensors_clear (yard_tensors_t *self);
 
-/*  By a walk over the list: for a few names, not for each of a million. NULL when absent; the value is then { NULL, 0
- *  }. */
+/*  By a walk over the list: for a few names, not for each of a million. NULL when absent; the value is then {
+ *  NULL, 0 }. */
 const yard_tensor_t *yard_tensors_find (const yard_tensors_t *self, yard_string_t name);
 yard_string_t yard_tensors_metadata (const yard_tensors_t *self, const char *key);
 
-/*  A hostile name as text for a person: bytes outside printable ASCII become '?', a long one is cut and ends in
- *  "...". */
+/*  A hostile name as text for a person: bytes outside printable ASCII become '?', a long one is cut and ends
+ *  in "...". */
 #define YARD_NAME_TEXT_SIZE 128 /* the longest key of Stable Diffusion has 95 bytes */
 void yard_name_text (yard_string_t name, char *ret_text);
 
-/*  The first of two equal strings among count strings that lie stride bytes apart, or NULL when all differ. n log n
- *  at worst, whatever the names; takes 16 bytes a string meanwhile. */
+/*  The first of two equal strings among count strings that lie stride bytes apart, or NULL when all differ. n
+ *  log n at worst, whatever the names; takes 16 bytes a string meanwhile. */
 const yard_string_t *yard_names_duplicate (const yard_string_t *first, size_t count, size_t stride);
 
 #endif

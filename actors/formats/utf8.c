@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  utf8.c - the table of RFC 3629, section 4, walked; eight ASCII bytes in one step, since headers are nearly all
- *  ASCII
+/*  utf8.c - the table of RFC 3629, section 4, walked; eight ASCII bytes in one step, since headers are nearly
+ *  all ASCII
  */
 #include "actors/formats/utf8.h"
 
 #include <stdint.h>
 #include "actors/ground/view.h"
 
-/*  A lead byte in [lead_low, lead_high] is followed by a byte in [low, high] and then `rest` bytes in [0x80, 0xbf].
+/*  A lead byte in [lead_low, lead_high] is followed by a byte in [low, high] and then `rest` bytes in [0x80,
+ *  0xbf].
  *  */
 static const struct {
     unsigned char lead_low, lead_high, low, high, rest;

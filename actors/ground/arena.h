@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  arena.h - memory that lives as long as one request, given back all at once
  *
- *  Invariants: what was allocated never moves; blocks are aligned to 16 bytes and zeroed; an allocation beyond the arena's limit
- *  gives NULL (the caller answers too_large). malloc's own failure aborts: a process out of memory is a crash like another.
+ *  Invariants: what was allocated never moves; blocks are aligned to 16 bytes and zeroed; an allocation
+ *  beyond the arena's limit gives NULL (the caller answers too_large). malloc's own failure aborts: a process
+ *  out of memory is a crash like another.
  */
 #ifndef YARD_GROUND_ARENA_H
 #define YARD_GROUND_ARENA_H

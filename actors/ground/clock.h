@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  clock.h - the door to time
  *
- *  Deadlines, leases and rates use the monotonic clock; the wall clock is for people. The simulation brings its own clock.
+ *  Deadlines, leases and rates use the monotonic clock; the wall clock is for people. The simulation brings
+ *  its own clock.
  */
 #ifndef YARD_GROUND_CLOCK_H
 #define YARD_GROUND_CLOCK_H

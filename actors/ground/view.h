@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  view.h - a string or bytes that somebody else owns
  *
- *  Not terminated; may hold any byte; lives as long as its owner says (a request's strings: until the handler returns or,
- *  if the request is kept, until it is answered).
+ *  Not terminated; may hold any byte; lives as long as its owner says (a request's strings: until the handler
+ *  returns or, if the request is kept, until it is answered).
  */
 #ifndef YARD_GROUND_VIEW_H
 #define YARD_GROUND_VIEW_H
@@ -21,7 +21,7 @@ typedef struct {
 
 static inline yard_string_t yard_string (const char *text)
 {
-    return (yard_string_t) { text, text ? strlen (text) : 0 };
+    return (yard_string_t){ text, text ? strlen (text) : 0 };
 }
 
 static inline bool yard_string_is (yard_string_t self, const char *text)

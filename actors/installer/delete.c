@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  delete.c - install.delete: the record goes, and the files with it if they are the yard's
  *
- *  Order: the folder is renamed to .staging/delete-<key> (out of sight, undone by one rename), the record is deleted and committed, the bytes are removed.
- *  A kill between the first two is mended by the next sync: record there -> renamed back, record gone -> removed.
+ *  Order: the folder is renamed to .staging/delete-<key> (out of sight, undone by one rename), the record is
+ *  deleted and committed, the bytes are removed. A kill between the first two is mended by the next sync:
+ *  record there -> renamed back, record gone -> removed.
  */
 #include "installer.h"
 

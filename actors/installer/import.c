@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  import.c - install.import: a source becomes a durable job
  *
- *  The answer comes after the row is committed. A local source is looked at first, off the loop, so that a wrong path fails here and not
- *  minutes later.
+ *  The answer comes after the row is committed. A local source is looked at first, off the loop, so that a
+ *  wrong path fails here and not minutes later.
  */
 #include "installer.h"
 
@@ -46,7 +46,8 @@ static void on_submitted (void *self, void *argument, const yard_outcome_t *outc
     destroy_import (import);
 }
 
-/*  Equal installs have the same canonical source, inplace, move and overrides: the digest of exactly those. */
+/*  Equal installs have the same canonical source, inplace, move and overrides: the digest of exactly those.
+ *  */
 static int equal_digest (const install_request_t *source, char *ret_hex, yard_error_t *error)
 {
     yard_buffer_t packed;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  installer.c - takes a model from its source into the yard, one step of one install at a time
  *
- *  Promises: a model is in its final folder only whole, with a manifest that proves its bytes; a killed installer loses nothing; what is
- *  cancelled leaves nothing behind.
- *  Refuses: sources it does not know, names that leave the models directory, installing over another model.
+ *  Promises: a model is in its final folder only whole, with a manifest that proves its bytes; a killed
+ *  installer loses nothing; what is cancelled leaves nothing behind. Refuses: sources it does not know, names
+ *  that leave the models directory, installing over another model.
  */
 #include "installer.h"
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  installer.h - the installer's rooms to each other
  *
- *  The installer keeps no state that matters: every lease is one step of one install, its name in the job's row; what a step has made
- *  is on the disk or in the row. So a killed installer is replaced by a fresh one at any instruction.
+ *  The installer keeps no state that matters: every lease is one step of one install, its name in the job's
+ *  row; what a step has made is on the disk or in the row. So a killed installer is replaced by a fresh one
+ *  at any instruction.
  */
 #ifndef YARD_INSTALLER_H
 #define YARD_INSTALLER_H
@@ -60,10 +61,12 @@ void installer_step_place (installer_lease_t *lease);
 
 /*  --- staging.c: all of these block, for offload only */
 const char *installer_staging_path (const installer_t *self, uint64_t job, yard_arena_t *arena);
-/*  The one finished file of a staging directory (no .part, .journal, dot files), or not_found; conflict if there are several. */
+/*  The one finished file of a staging directory (no .part, .journal, dot files), or not_found; conflict if
+ *  there are several. */
 int installer_staging_file (const char *staging, yard_arena_t *arena, const char **ret_path,
                             uint64_t *ret_bytes, yard_error_t *error);
-/*  Copies (reflink where the file system can, hard link if link) a regular file to staging/name, whole or not at all. */
+/*  Copies (reflink where the file system can, hard link if link) a regular file to staging/name, whole or not
+ *  at all. */
 int installer_staging_copy (const char *from, const char *staging, const char *name, bool link,
                             installer_lease_t *lease, yard_error_t *error);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  leases.c - gets steps from the recorder, keeps them alive, hands them on
  *
- *  One job.lease is open while there is room. A lease ends in exactly one of expand, fail and done; a revoked one ends
- *  silently, and if it was cancelled its staging goes.
+ *  One job.lease is open while there is room. A lease ends in exactly one of expand, fail and done; a revoked
+ *  one ends silently, and if it was cancelled its staging goes.
  */
 #include "installer.h"
 
@@ -84,7 +84,8 @@ static void destroy_lease (installer_lease_t *lease)
     yard_arena_destroy (&arena);
 }
 
-/*  A file copy that is under way holds its lease until the thread has seen the stop; so destroying is always safe here. */
+/*  A file copy that is under way holds its lease until the thread has seen the stop; so destroying is always
+ *  safe here. */
 static void remove_staging (void *argument)
 {
     installer_lease_t *lease = argument;

@@ -130,7 +130,7 @@ int installer_manifest_prove (const char *folder, const manifest_t *manifest, ya
     for (size_t i = 0; i < manifest->files.count; i++) {
         const manifest_file_t *file = &manifest->files.items [i];
         char sha256 [YARD_SHA256_HEX_SIZE];
-        uint64_t bytes;
+        uint64_t bytes = 0;
         if (memchr (file->path.data, '/', file->path.size) || yard_string_starts (file->path, "."))
             return yard_error (error, YARD_INTEGRITY, "%s: \"%.*s\" is no plain file name", folder,
                                YARD_VIEW (file->path));

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  source.c - tells a path from an URL from a form that is not built yet
  *
- *  Promises: the same source always gives the same text, so equal installs are seen to be equal.
- *  Refuses: relative paths (the installer's directory is not the asker's), user names in URLs, schemes that are no download.
+ *  Promises: the same source always gives the same text, so equal installs are seen to be equal. Refuses:
+ *  relative paths (the installer's directory is not the asker's), user names in URLs, schemes that are no
+ *  download.
  */
 #include "source.h"
 
@@ -64,7 +65,8 @@ static int canonical_path (yard_string_t text, yard_arena_t *arena, yard_string_
         at = end;
     }
     if (size == 0)
-        return yard_error (error, YARD_INVALID_SOURCE, "\"%.*s\" names no file; give the path of one model file", YARD_VIEW (text));
+        return yard_error (error, YARD_INVALID_SOURCE,
+                           "\"%.*s\" names no file; give the path of one model file", YARD_VIEW (text));
     *ret = (yard_string_t){ path, size };
     return 0;
 }

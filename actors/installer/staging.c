@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  staging.c - <models>/.staging/<job>/: where a model is put together before anybody can see it
  *
- *  A file there has its own name only when it is whole; before, it ends in .part (the downloader's) or begins with a dot (ours). All of this blocks on
- *  the disk and runs in the offload pool.
+ *  A file there has its own name only when it is whole; before, it ends in .part (the downloader's) or begins
+ *  with a dot (ours). All of this blocks on the disk and runs in the offload pool.
  */
 #include "installer.h"
 

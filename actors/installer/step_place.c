@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  step_place.c - last step: prove the bytes, write the manifest, one rename, one record
  *
- *  The folder appears under its final name only whole and proven. record.add ends the job in the transaction that stores the record; what happens before
- *  it can be cancelled, what happens after it is too late.
+ *  The folder appears under its final name only whole and proven. record.add ends the job in the transaction
+ *  that stores the record; what happens before it can be cancelled, what happens after it is too late.
  */
 #include "installer.h"
 
@@ -33,7 +33,8 @@ static bool is_ours (const char *folder, yard_string_t key)
     return ours;
 }
 
-/*  <models>/<base>/<type>/<name>, or <name>-<key8> where that is taken. placed says that our model is there. */
+/*  <models>/<base>/<type>/<name>, or <name>-<key8> where that is taken. placed says that our model is there.
+ *  */
 static int choose_folder (installer_lease_t *lease, place_t *step)
 {
     const char *parent = yard_arena_printf (lease->arena, "%s/%s/%s", lease->owner->models,
@@ -59,7 +60,8 @@ static int choose_folder (installer_lease_t *lease, place_t *step)
                               step->folder);
 }
 
-/*  Only what the manifest names goes along: parts, journals and copies of before are removed. Files become read-only. */
+/*  Only what the manifest names goes along: parts, journals and copies of before are removed. Files become
+ *  read-only. */
 static int tidy (const char *staging, yard_error_t *error)
 {
     DIR *directory = opendir (staging);

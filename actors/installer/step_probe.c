@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  step_probe.c - second step: what is this model? The prober says; the user's overrides win
  *
- *  Ends with the whole record-to-be in the job's row, or undecided (`ambiguous`) with the bytes kept and the way on in the text.
+ *  Ends with the whole record-to-be in the job's row, or undecided (`ambiguous`) with the bytes kept and the
+ *  way on in the text.
  */
 #include "installer.h"
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  step_resolve.c - first step: what has to be fetched, and where to
  *
- *  A staging directory is made; a local file is copied into it, an URL becomes one download job. If the finished file is there already (a killed
- *  installer, or an undecided install of the same source that is tried again with overrides), the step is over at once.
+ *  A staging directory is made; a local file is copied into it, an URL becomes one download job. If the
+ *  finished file is there already (a killed installer, or an undecided install of the same source that is
+ *  tried again with overrides), the step is over at once.
  */
 #include "installer.h"
 

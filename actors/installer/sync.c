@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  sync.c - store and disk are made to agree: at start, on install.sync, and (staging only) every minute
  *
- *  Staging of a job that has ended goes, unless it is undecided (its bytes are kept for another try). A delete that was cut in two is finished or undone,
- *  as the record says. A folder with a manifest but without a record, whose files are what the manifest says, is recorded again; if a live install
- *  has its key, that install will do it.
+ *  Staging of a job that has ended goes, unless it is undecided (its bytes are kept for another try). A
+ *  delete that was cut in two is finished or undone, as the record says. A folder with a manifest but without
+ *  a record, whose files are what the manifest says, is recorded again; if a live install has its key, that
+ *  install will do it.
  *
- *  One item at a time, each by asks and offloaded work, so that the start is not held up: leasing begins when staging is done.
+ *  One item at a time, each by asks and offloaded work, so that the start is not held up: leasing begins when
+ *  staging is done.
  */
 #include "installer.h"
 

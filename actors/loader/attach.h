@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  attach.h - the door where leased memory is handed out
  *
- *  A client connects, shows a lease, and gets the descriptors; from then on the connection is the attachment, and its end (close, exit,
- *  kill) is the attachment's end, told at once. Invariants: `leave` is called once for each `enter` that succeeded; a connection says
- *  its hello within HELLO_MS_MAX; at most CONNECTIONS_MAX are open, the next is told `busy`.
+ *  A client connects, shows a lease, and gets the descriptors; from then on the connection is the attachment,
+ *  and its end (close, exit, kill) is the attachment's end, told at once. Invariants: `leave` is called once
+ *  for each `enter` that succeeded; a connection says its hello within HELLO_MS_MAX; at most CONNECTIONS_MAX
+ *  are open, the next is told `busy`.
  */
 #ifndef LOADER_ATTACH_H
 #define LOADER_ATTACH_H
@@ -25,8 +26,8 @@ typedef struct loader_attach_t loader_attach_t;
 /*  Listens in the actor's run directory. */
 int loader_attach_new (yard_actor_t *actor, const loader_door_t *door, loader_attach_t **ret,
                        yard_error_t *error);
-void loader_attach_destroy (
-    loader_attach_t **self_p); /* closes every connection, and takes the socket away */
+/*  closes every connection, and takes the socket away */
+void loader_attach_destroy (loader_attach_t **self_p);
 
 const char *loader_attach_path (const loader_attach_t *self);
 

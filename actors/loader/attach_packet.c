@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  attach_packet.c - packets and descriptors, on a SEQPACKET socket
  *
- *  A descriptor that is passed on shares its position and locks with the one it was made from; so each receiver gets one of its own,
- *  opened by way of /proc/self/fd. That opens the very file we hold, whatever its name leads to now.
+ *  A descriptor that is passed on shares its position and locks with the one it was made from; so each
+ *  receiver gets one of its own, opened by way of /proc/self/fd. That opens the very file we hold, whatever
+ *  its name leads to now.
  */
 #include "actors/loader/attach_packet.h"
 
@@ -71,7 +72,8 @@ static int open_anew (int fd, int *ret, yard_error_t *error)
     return 0;
 }
 
-/*  Which descriptors the next packet takes, opened; *ret_regions of them are regions, behind the directory if it has not left yet. */
+/*  Which descriptors the next packet takes, opened; *ret_regions of them are regions, behind the directory if
+ *  it has not left yet. */
 static int next_descriptors (const loader_model_t *model, const loader_answer_place_t *place, int *ret_fds,
                              size_t *ret_count, size_t *ret_regions, yard_error_t *error)
 {

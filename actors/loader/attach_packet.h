@@ -5,8 +5,8 @@
  *      loader -> attach_answer + [directory, region 0, region 1 …]   first packet
  *                attach_answer + [region n, …]                      while the one before said `more`
  *
- *  Invariants: a packet is one msgpack map and at most LOADER_PACKET_FDS descriptors, each opened anew for its receiver (read-only,
- *  with a position of its own); a failure is the last packet. Nothing here blocks.
+ *  Invariants: a packet is one msgpack map and at most LOADER_PACKET_FDS descriptors, each opened anew for
+ *  its receiver (read-only, with a position of its own); a failure is the last packet. Nothing here blocks.
  */
 #ifndef LOADER_ATTACH_PACKET_H
 #define LOADER_ATTACH_PACKET_H
@@ -25,12 +25,12 @@ typedef struct {
     size_t regions;
 } loader_answer_place_t;
 
-/*  YARD_BUSY: nothing has come yet. YARD_GONE: the other end is closed, or broken. YARD_BAD_FRAME or YARD_INVALID_MESSAGE: no hello. ret leans on
- *  the arena. */
+/*  YARD_BUSY: nothing has come yet. YARD_GONE: the other end is closed, or broken. YARD_BAD_FRAME or
+ *  YARD_INVALID_MESSAGE: no hello. ret leans on the arena. */
 int loader_packet_read_hello (int fd, yard_arena_t *arena, attach_hello_t *ret, yard_error_t *error);
 
-/*  Sends the next packets, until all have left (0) or the socket takes no more now (YARD_BUSY: again with the same place, when it can be written).
- *  Any other code: the connection is of no use any more. */
+/*  Sends the next packets, until all have left (0) or the socket takes no more now (YARD_BUSY: again with the
+ *  same place, when it can be written). Any other code: the connection is of no use any more. */
 int loader_packet_send_answer (int fd, const loader_model_t *model, loader_answer_place_t *place,
                                yard_error_t *error);
 

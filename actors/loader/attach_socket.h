@@ -8,8 +8,8 @@
 #include "actors/ground/paths.h"
 #include "actors/ground/view.h"
 
-/*  Binds and listens at <run>/attach-<instance>.sock (SEQPACKET, nonblocking), written to ret_path [YARD_SOCKET_PATH_MAX + 1]; takes away the
- *  sockets that nobody listens on any more. */
+/*  Binds and listens at <run>/attach-<instance>.sock (SEQPACKET, nonblocking), written to ret_path
+ *  [YARD_SOCKET_PATH_MAX + 1]; takes away the sockets that nobody listens on any more. */
 int loader_attach_socket_open (const char *run, const char *instance, char *ret_path, int *ret_fd,
                                yard_error_t *error);
 

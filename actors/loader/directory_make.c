@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  directory_make.c - the model's list of tensors, into the memory file that every client maps
  *
- *  A reader that looks at tensors in the order of the list reads the files from front to back. The file is sealed against growing, shrinking
- *  and writing before anybody else can see it, so clients need not trust each other, or us later on.
+ *  A reader that looks at tensors in the order of the list reads the files from front to back. The file is
+ *  sealed against growing, shrinking and writing before anybody else can see it, so clients need not trust
+ *  each other, or us later on.
  */
 #include "actors/loader/opening.h"
 
@@ -13,7 +14,8 @@
 
 #define SEALS (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_WRITE | F_SEAL_SEAL)
 
-/*  How the seed's events name precisions; integers do not count (position ids lie among the weights of any text encoder). */
+/*  How the seed's events name precisions; integers do not count (position ids lie among the weights of any
+ *  text encoder). */
 static const struct {
     yard_dtype_t dtype;
     const char *precision;

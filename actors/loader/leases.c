@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  leases.c - one table by id, in order of grant
  *
- *  Walks over all of it for owners and times: at most loader.leases_max rows (1,024), some microseconds, and only when a client goes
- *  or a time comes.
+ *  Walks over all of it for owners and times: at most loader.leases_max rows (1,024), some microseconds, and
+ *  only when a client goes or a time comes.
  */
 #include "actors/loader/leases.h"
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  leases.h - who holds which loaded model, and until when
  *
- *  A lease is 32 hex digits drawn by us; who knows them may attach and release. It ends with its owner (a client's connection), at its time, or
- *  by load.release; one that is the yard's has no owner to end with. A lease that is over takes no new attachment, and stays in the
- *  list as draining until its last attachment is closed; then it is gone, and so is its use of the model.
+ *  A lease is 32 hex digits drawn by us; who knows them may attach and release. It ends with its owner (a
+ *  client's connection), at its time, or by load.release; one that is the yard's has no owner to end with. A
+ *  lease that is over takes no new attachment, and stays in the list as draining until its last attachment is
+ *  closed; then it is gone, and so is its use of the model.
  *
- *  Invariants: holds at most max leases, draining ones included; `over` is told once for each lease, then `gone` once, both before the
- *  call returns that caused them; inside `gone` its use of the model has ended already, after it the lease is freed.
+ *  Invariants: holds at most max leases, draining ones included; `over` is told once for each lease, then
+ *  `gone` once, both before the call returns that caused them; inside `gone` its use of the model has ended
+ *  already, after it the lease is freed.
  */
 #ifndef LOADER_LEASES_H
 #define LOADER_LEASES_H
@@ -44,10 +46,11 @@ typedef struct {
 typedef struct loader_leases_t loader_leases_t;
 
 loader_leases_t *loader_leases_new (size_t max, const loader_lease_ends_t *ends);
-void loader_leases_destroy (
-    loader_leases_t **self_p); /* ends all, tells all; attachments are to be closed before */
+/*  ends all, tells all; attachments are to be closed before */
+void loader_leases_destroy (loader_leases_t **self_p);
 
-/*  What is granted; id, attachments and over are the table's own and need not be set. Uses the model once more. YARD_BUSY at max. */
+/*  What is granted; id, attachments and over are the table's own and need not be set. Uses the model once
+ *  more. YARD_BUSY at max. */
 int loader_leases_grant (loader_leases_t *self, const loader_lease_t *grant, yard_random_t *random,
                          const loader_lease_t **ret, yard_error_t *error);
 

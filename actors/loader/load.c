@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  load.c - one load.model: record, files, lease, answer
  *
- *  A load_t lives from the ask to the later of two ends: that of the request (which the runtime may end: deadline, asker gone) and that of what it
- *  waits for. So each of the two clears its own side, and the last frees.
+ *  A load_t lives from the ask to the later of two ends: that of the request (which the runtime may end:
+ *  deadline, asker gone) and that of what it waits for. So each of the two clears its own side, and the last
+ *  frees.
  */
 #include "actors/ground/fault.h"
 #include "actors/loader/loader.h"
@@ -46,7 +47,9 @@ static void refuse (load_t *load, int code, const char *text)
     free (load);
 }
 
-/*  --- the answer ---------------------------------------------------------------------------------------------------------- */
+/*  --- the answer
+ *  ----------------------------------------------------------------------------------------------------------
+ *  */
 
 static void tell (const load_t *load, const yard_event_t *event, const char *precision)
 {
@@ -178,7 +181,8 @@ static void on_loaded (void *argument, const loader_loaded_t *loaded)
     loader_leases_changed (self);
 }
 
-/*  --- from the record to the files ---------------------------------------------------------------------------------------- */
+/*  --- from the record to the files
+ *  ---------------------------------------------------------------------------------------- */
 
 /*  May this model be loaded by this part, or without one? */
 static int check_part (const load_model_ask_t *ask, const model_config_t *config, yard_error_t *error)
@@ -281,7 +285,9 @@ static void ask_for_record (load_t *load)
     load->asked = yard_ask (load->self->actor, &record_search_method, &search, &options, on_records, load);
 }
 
-/*  --- the ask ------------------------------------------------------------------------------------------------------------- */
+/*  --- the ask
+ *  -------------------------------------------------------------------------------------------------------------
+ *  */
 
 /*  The runtime ended the request: nobody wants the load any more. */
 static void on_request_ended (void *actor_self, yard_request_t *request, void *argument, int code)

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  loader.c - models become memory that other processes map; one process per device, this one for the host
  *
- *  Promises: a leased model's bytes are the files' own, mapped by whoever attaches, never copied; its list of tensors is read once and handed out
- *  in a sealed memory file; a lease ends with its client, its time, or load.release, and an attachment with its connection.
- *  Refuses: files outside of the models directory, symlinks, files that break their format's rules, processes of other users.
+ *  Promises: a leased model's bytes are the files' own, mapped by whoever attaches, never copied; its list of
+ *  tensors is read once and handed out in a sealed memory file; a lease ends with its client, its time, or
+ *  load.release, and an attachment with its connection. Refuses: files outside of the models directory,
+ *  symlinks, files that break their format's rules, processes of other users.
  *
- *  Tour: load.c is the way of one ask; loads.c shares equal ones; opening.c, loader_safetensors.c and loader_folder.c do the disk's part on the pool;
- *  leases.c, attach.c and views.c are what a client then holds.
+ *  Tour: load.c is the way of one ask; loads.c shares equal ones; opening.c, loader_safetensors.c and
+ *  loader_folder.c do the disk's part on the pool; leases.c, attach.c and views.c are what a client then
+ *  holds.
  */
 #include "actors/loader/loader.h"
 
@@ -48,7 +50,8 @@ static void on_lease_gone (void *argument, const loader_lease_t *lease)
     loader_loads_sweep (self->loads);
 }
 
-/*  --- the attach door ----------------------------------------------------------------------------------------------------- */
+/*  --- the attach door
+ *  ----------------------------------------------------------------------------------------------------- */
 
 static int on_enter (void *argument, yard_string_t id, const loader_model_t **ret_model, void **ret_ticket,
                      yard_error_t *error)
@@ -71,7 +74,8 @@ static void on_leave (void *argument, void *ticket)
     loader_leases_changed (self);
 }
 
-/*  --- load.release, load.list --------------------------------------------------------------------------------------------- */
+/*  --- load.release, load.list
+ *  --------------------------------------------------------------------------------------------- */
 
 static int on_load_release (loader_t *self, yard_request_t *request, const load_release_ask_t *ask)
 {
@@ -118,7 +122,9 @@ static int on_load_list (loader_t *self, yard_request_t *request, const load_lis
     return yard_reply (request, &answer);
 }
 
-/*  --- life ---------------------------------------------------------------------------------------------------------------- */
+/*  --- life
+ *  ----------------------------------------------------------------------------------------------------------------
+ *  */
 
 static int loader_open (void *argument, yard_actor_t *actor, yard_error_t *error)
 {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  loader_folder.c - models that are a folder in the form of diffusers and transformers: one weights file, or shards with an index
+/*  loader_folder.c - models that are a folder in the form of diffusers and transformers: one weights file, or
+ *  shards with an index
  *
- *  A main model's part is the folder of that name below it. Which files hold the weights: the index names them (*.safetensors.index.json);
- *  without an index the one .safetensors file of the folder, or the one with the library's own name.
- *  Promises: a tensor is taken from the file that the index names, whatever else lies in the folder.
- *  Refuses: two indexes, several files that nothing tells apart, whole main models (their parts use the same names).
+ *  A main model's part is the folder of that name below it. Which files hold the weights: the index names
+ *  them (*.safetensors.index.json); without an index the one .safetensors file of the folder, or the one with
+ *  the library's own name. Promises: a tensor is taken from the file that the index names, whatever else lies
+ *  in the folder. Refuses: two indexes, several files that nothing tells apart, whole main models (their
+ *  parts use the same names).
  */
 #include "actors/loader/loader_folder.h"
 

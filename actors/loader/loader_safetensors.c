@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  loader_safetensors.c - models that are one safetensors file
  *
- *  Promises: reads the header and nothing else; the tensors' bytes are mapped by whoever attaches.
- *  Refuses: files of other formats (a pickle has no directory that could be trusted), parts of models that are no whole checkpoint.
+ *  Promises: reads the header and nothing else; the tensors' bytes are mapped by whoever attaches. Refuses:
+ *  files of other formats (a pickle has no directory that could be trusted), parts of models that are no
+ *  whole checkpoint.
  */
 #include "actors/loader/loader_safetensors.h"
 
@@ -62,7 +63,8 @@ static int open_file (loader_opening_t *self)
     return rc;
 }
 
-/*  Types whose models are published as one file; the format says how its tensors are named, which is not our business here. */
+/*  Types whose models are published as one file; the format says how its tensors are named, which is not our
+ *  business here. */
 static const loader_triple_t serves [] = {
     { base_model_any, model_type_main, model_format_checkpoint },
     { base_model_any, model_type_vae, model_format_checkpoint },

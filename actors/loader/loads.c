@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  loads.c - two tables by the same name: models that are loaded, openings under way
  *
- *  An opening outlives its waiters: it runs on a pool thread and cannot be stopped, so with nobody left its model is dropped by
- *  the sweep that follows. While the actor closes, the runtime still calls `opened` for every opening, so none is lost.
+ *  An opening outlives its waiters: it runs on a pool thread and cannot be stopped, so with nobody left its
+ *  model is dropped by the sweep that follows. While the actor closes, the runtime still calls `opened` for
+ *  every opening, so none is lost.
  */
 #include "actors/loader/loads.h"
 
@@ -123,7 +124,8 @@ static void copy_known (loader_opening_t *work, const loader_model_t *model)
     work->known_count = model->file_count;
 }
 
-/*  Where a model of this name is loaded already, its files were others; who leases it keeps it, nobody finds it any more. */
+/*  Where a model of this name is loaded already, its files were others; who leases it keeps it, nobody finds
+ *  it any more. */
 static void put_model (loader_loads_t *self, const load_name_t *name, loader_model_t *model)
 {
     row_t *row = malloc (sizeof *row + name->size);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  model_file.c - a walk from the models directory down, one openat a step
  *
- *  Every step is opened with O_NOFOLLOW, so that neither a symlink in an archive nor one that is swapped in while we walk leads out. The
- *  models directory itself may be a symlink: that is the operator's choice, made in the configuration. (openat2 would do the walk
- *  in one call, but older kernels and some containers do not have it, and a second way would need the same tests again.)
+ *  Every step is opened with O_NOFOLLOW, so that neither a symlink in an archive nor one that is swapped in
+ *  while we walk leads out. The models directory itself may be a symlink: that is the operator's choice, made
+ *  in the configuration. (openat2 would do the walk in one call, but older kernels and some containers do not
+ *  have it, and a second way would need the same tests again.)
  */
 #include "actors/loader/model_file.h"
 
@@ -43,7 +44,8 @@ static const char *below (const char *models_dir, const char *path)
     return path + size + strspn (path + size, "/");
 }
 
-/*  One name of the path, and where the next begins. A name of our own making is never "..", and an empty or "." one is skipped. */
+/*  One name of the path, and where the next begins. A name of our own making is never "..", and an empty or
+ *  "." one is skipped. */
 static int next_step (const char **at, char *ret_name, const char *path, yard_error_t *error)
 {
     do {
@@ -73,7 +75,8 @@ static int step_errno (int folder_fd, const char *name)
     return saved_errno;
 }
 
-/*  Opens what path leads to: a folder for each step but the last, the last with flags. name is the last step's. */
+/*  Opens what path leads to: a folder for each step but the last, the last with flags. name is the last
+ *  step's. */
 static int walk (const char *models_dir, const char *path, int flags, char *ret_name, int *ret_fd,
                  yard_error_t *error)
 {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  model_file.h - opens the files of a model below the models directory, and nowhere else
  *
- *  Invariants: every step below the models directory is taken without following a symlink; what is opened is a regular file,
- *  read-only. An absolute path must begin with the models directory. Blocks on the disk: for the offload pool.
+ *  Invariants: every step below the models directory is taken without following a symlink; what is opened is
+ *  a regular file, read-only. An absolute path must begin with the models directory. Blocks on the disk: for
+ *  the offload pool.
  */
 #ifndef LOADER_MODEL_FILE_H
 #define LOADER_MODEL_FILE_H
@@ -28,8 +29,8 @@ typedef struct {
     loader_identity_t identity;
 } loader_file_t;
 
-/*  YARD_MODEL_NOT_FOUND when a step is missing, YARD_FORBIDDEN when a step leads out or is a symlink, YARD_INVALID_FILE when the end is
- *  no regular file. */
+/*  YARD_MODEL_NOT_FOUND when a step is missing, YARD_FORBIDDEN when a step leads out or is a symlink,
+ *  YARD_INVALID_FILE when the end is no regular file. */
 int loader_file_open (const char *models_dir, const char *path, loader_file_t *ret, yard_error_t *error);
 void loader_file_close (loader_file_t *self);
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  opening.h - the blocking half of a load: files opened, headers read, the directory made
  *
- *  Invariants: runs on a pool thread and touches nothing but itself, so everything it needs is copied in, and everything it
- *  makes is taken out when it is back on the loop. If the files are those of the model that is loaded already (`known`), it says `same`
- *  and reads nothing further.
+ *  Invariants: runs on a pool thread and touches nothing but itself, so everything it needs is copied in, and
+ *  everything it makes is taken out when it is back on the loop. If the files are those of the model that is
+ *  loaded already (`known`), it says `same` and reads nothing further.
  */
 #ifndef LOADER_OPENING_H
 #define LOADER_OPENING_H
@@ -42,7 +42,8 @@ void loader_opening_run (loader_opening_t *self);
 
 /*  For loaders: the phase that began at the last call (or at the start) ends, and was this. */
 void loader_opening_phase (loader_opening_t *self, const char *name);
-/*  For loaders, as soon as all files are open: are they the known ones? Then `same` is set, and the loader drops the model and is done. */
+/*  For loaders, as soon as all files are open: are they the known ones? Then `same` is set, and the loader
+ *  drops the model and is done. */
 bool loader_opening_known (loader_opening_t *self, const loader_model_t *model);
 
 /*  One safetensors file's header, in memory with its tensors. */
@@ -62,8 +63,8 @@ typedef struct {
         *shards; /* name -> the number of its file + 1, as a pointer: names in other files do not count */
 } loader_pick_t;
 
-/*  Makes the model's directory from the headers of its files (count = model->file_count), and tensors, bytes and precision. YARD_NO_SUBMODEL
- *  when there is a prefix and no name begins so. */
+/*  Makes the model's directory from the headers of its files (count = model->file_count), and tensors, bytes
+ *  and precision. YARD_NO_SUBMODEL when there is a prefix and no name begins so. */
 int loader_directory_make (loader_model_t *model, const loader_header_t *headers, const loader_pick_t *pick,
                            yard_error_t *error);
 

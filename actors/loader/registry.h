@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  registry.h - which loader opens which kind of model (REQUIREMENTS R6.6)
  *
- *  A loader is one small file that names the triples (base, type, format) it serves; adding one is adding a file and a row in loaders.c.
- *  Found exactly first, then by base `any`. Two loaders for one triple are an error at start: nobody could say which would run.
+ *  A loader is one small file that names the triples (base, type, format) it serves; adding one is adding a
+ *  file and a row in loaders.c. Found exactly first, then by base `any`. Two loaders for one triple are an
+ *  error at start: nobody could say which would run.
  */
 #ifndef LOADER_REGISTRY_H
 #define LOADER_REGISTRY_H

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  submodel.c - the prefixes of the parts of single-file main models
  *
- *  Sources: the checkpoints themselves, as their trainers wrote them: CompVis for SD-1, Stability for SD-2, SDXL (conditioner.embedders,
- *  in the order of its configuration) and SD-3 (bundled text encoders). The first row that fits counts, so an exact base stands
- *  before `any`.
+ *  Sources: the checkpoints themselves, as their trainers wrote them: CompVis for SD-1, Stability for SD-2,
+ *  SDXL (conditioner.embedders, in the order of its configuration) and SD-3 (bundled text encoders). The
+ *  first row that fits counts, so an exact base stands before `any`.
  */
 #include "actors/loader/submodel.h"
 

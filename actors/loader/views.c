@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  views.c - a few symlinks, made aside and renamed into place
  *
- *  Made aside as ".<pid>.<lease>", so that a crash at any point leaves either nothing, or a name that tells whose it was, or a view
- *  whose links tell it. The run directory is private to the user (0700), so nobody plays with names in it; it is memory on
- *  every system that boots systemd, and a view has one link a file, so this is done in the loop.
+ *  Made aside as ".<pid>.<lease>", so that a crash at any point leaves either nothing, or a name that tells
+ *  whose it was, or a view whose links tell it. The run directory is private to the user (0700), so nobody
+ *  plays with names in it; it is memory on every system that boots systemd, and a view has one link a file,
+ *  so this is done in the loop.
  */
 #include "actors/loader/views.h"
 

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  views.h - the path door: $RUN/views/<lease>/ holds the model's real file names as symlinks to /proc/<pid>/fd/<n>
+/*  views.h - the path door: $RUN/views/<lease>/ holds the model's real file names as symlinks to
+ *  /proc/<pid>/fd/<n>
  *
- *  So readers that know only paths open exactly the file that is leased, even when it has been replaced on the disk since. For the same user
- *  and pid namespace only. Invariants: a view appears whole, by one rename; it is taken away before any of its descriptors is closed;
- *  one whose process is dead is removed by the next loader that starts.
+ *  So readers that know only paths open exactly the file that is leased, even when it has been replaced on
+ *  the disk since. For the same user and pid namespace only. Invariants: a view appears whole, by one rename;
+ *  it is taken away before any of its descriptors is closed; one whose process is dead is removed by the next
+ *  loader that starts.
  */
 #ifndef LOADER_VIEWS_H
 #define LOADER_VIEWS_H

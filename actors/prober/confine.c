@@ -27,8 +27,8 @@ const prober_limits_t prober_limits_default = {
     .memory_bytes = 1u << 30,
 };
 
-/*  All rights over files of Landlock's first version, execute to make_sym: handled, and granted nowhere. Later
- *  versions' rights (refer, truncate, devices) need an opened file or a right among these. */
+/*  All rights over files of Landlock's first version, execute to make_sym: handled, and granted nowhere.
+ *  Later versions' rights (refer, truncate, devices) need an opened file or a right among these. */
 #define LANDLOCK_FIRST_RIGHTS ((1ull << 13) - 1)
 
 int prober_landlock_version (void)

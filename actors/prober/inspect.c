@@ -43,8 +43,8 @@ static const struct {
 };
 #define MAGIC_COUNT (sizeof magics / sizeof magics [0])
 
-/*  fstat itself: glibc's takes the way over newfstatat, which names files and so has no place in the sandbox's
- *  filter. */
+/*  fstat itself: glibc's takes the way over newfstatat, which names files and so has no place in the
+ *  sandbox's filter. */
 static int status (int fd, struct stat *ret_status)
 {
     return (int) syscall (SYS_fstat, fd, ret_status);
@@ -78,7 +78,8 @@ static size_t magic_of (const char *first, size_t size)
     return at;
 }
 
-/*  A length that fits into the file, and a brace after white space: enough to take its word that it is safetensors.
+/*  A length that fits into the file, and a brace after white space: enough to take its word that it is
+ *  safetensors.
  *  */
 static bool looks_like_safetensors (const char *first, size_t size, uint64_t file_size, uint64_t *ret_header)
 {

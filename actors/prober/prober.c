@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  prober.c - answers "what is this model?" from its header alone
  *
- *  Promises: executes nothing it reads; parses only in the sandbox; says which key and shape decided, or why none did.
- *  Refuses: what is no regular file, files that change while it looks.
+ *  Promises: executes nothing it reads; parses only in the sandbox; says which key and shape decided, or why
+ *  none did. Refuses: what is no regular file, files that change while it looks.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  rules_lora.c - LoRA and its kin (LoHa, LoKr, IA3, full differences) of SD-1, SD-2, SDXL in one file; format
- *  `lycoris`
+/*  rules_lora.c - LoRA and its kin (LoHa, LoKr, IA3, full differences) of SD-1, SD-2, SDXL in one file;
+ *  format `lycoris`
  *
  *  The base is the width of the text tokens: what goes into the UNet's cross-attention, or else into the text
- *  encoders' own attention. Names come in two manners: kohya's (`lora_unet_…_attn2_to_k.lora_down.weight`) and PEFT's
- *  and diffusers' (`unet.….attn2.to_k.lora_A.weight`). A file that patches neither tells its base by how deep its
- *  UNet's blocks are, by its trainer's metadata, or not at all.
+ *  encoders' own attention. Names come in two manners: kohya's (`lora_unet_…_attn2_to_k.lora_down.weight`)
+ *  and PEFT's and diffusers' (`unet.….attn2.to_k.lora_A.weight`). A file that patches neither tells its base
+ *  by how deep its UNet's blocks are, by its trainer's metadata, or not at all.
  *
- *  Where ours differ from InvokeAI's: PEFT names and factored LoKr get a base; the width of time_emb_proj is not used
- *  (it is 1280 in all three); a first text encoder alone needs metadata, since SD-1 and SDXL share it.
+ *  Where ours differ from InvokeAI's: PEFT names and factored LoKr get a base; the width of time_emb_proj is
+ *  not used (it is 1280 in all three); a first text encoder alone needs metadata, since SD-1 and SDXL share
+ *  it.
  */
 #include "actors/prober/identify.h"
 
@@ -17,8 +18,8 @@
 #define SCORE_BY_METADATA 60 /* only the trainer says so */
 #define SCORE_BY_DEPTH 60 /* only a block's number does */
 
-/*  Searches for the second half of a LoKr, each a walk over all keys: one for each part that tells a width, and some
- *  in vain. */
+/*  Searches for the second half of a LoKr, each a walk over all keys: one for each part that tells a width,
+ *  and some in vain. */
 #define SEARCHES_MAX 16
 
 /*  Any key that begins, or ends, so: the file is some LoRA. */
@@ -31,8 +32,8 @@ static const char *const lora_endings [] = {
     ".hada_w1_a",      ".hada_w2_a",        ".dora_scale",
 };
 
-/*  Any key with such a part: a LoRA of a family that is not ours. They may patch a text encoder that SD-1 has too, so
- *  they are looked for first. */
+/*  Any key with such a part: a LoRA of a family that is not ours. They may patch a text encoder that SD-1 has
+ *  too, so they are looked for first. */
 static const struct {
     const char *part, *family;
 } foreigners [] = {
@@ -59,8 +60,8 @@ static const struct {
     { "lora_unet_img_in", "FLUX" },
 };
 
-/*  Where the width of a patch's input stands, by the ending of its key. A LoKr is a Kronecker product: the widths of
- *  its two parts multiply, each whole (`lokr_w1`) or factored (`lokr_w1_b`). */
+/*  Where the width of a patch's input stands, by the ending of its key. A LoKr is a Kronecker product: the
+ *  widths of its two parts multiply, each whole (`lokr_w1`) or factored (`lokr_w1_b`). */
 static const struct {
     const char *ending;
     uint32_t dimension;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  rules_main.c - main models in one file (checkpoint): SD-1, SD-2, SDXL and its refiner
  *
- *  The base is the width of the text tokens that the UNet attends to: the last dimension of a cross-attention's to_k.
- *  The variant is the number of channels that go into the UNet. What the model predicts cannot be seen in shapes: the
- *  file's own words count first.
+ *  The base is the width of the text tokens that the UNet attends to: the last dimension of a
+ *  cross-attention's to_k. The variant is the number of channels that go into the UNet. What the model
+ *  predicts cannot be seen in shapes: the file's own words count first.
  */
 #include "actors/prober/identify.h"
 
@@ -40,7 +40,8 @@ static const struct {
 /*  Beginnings of keys that only main models have. */
 static const char *const prefixes [] = { "cond_stage_model.", "first_stage_model.", UNET };
 
-/*  Words for the prediction in modelspec metadata, which trainers write (ModelSpec, "modelspec.prediction_type"). */
+/*  Words for the prediction in modelspec metadata, which trainers write (ModelSpec,
+ *  "modelspec.prediction_type"). */
 static const struct {
     const char *word, *prediction;
 } predictions [] = {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  rules_vae.c - VAEs in one file, of SD-1, SD-2, SDXL
  *
- *  A VAE has the first convolution of its decoder or encoder at the top level of its keys. The three bases' VAEs are
- *  alike in every shape, so the file's name decides between them, and the score says how little that is.
+ *  A VAE has the first convolution of its decoder or encoder at the top level of its keys. The three bases'
+ *  VAEs are alike in every shape, so the file's name decides between them, and the score says how little that
+ *  is.
  */
 #include "actors/prober/identify.h"
 

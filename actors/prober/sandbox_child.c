@@ -46,8 +46,8 @@ static void spin (void)
         ;
 }
 
-/*  What a child that hostile bytes have taken over might do, for tests of the walls. Armed before the walls stand,
- *  since a fault announces itself, and done behind them. */
+/*  What a child that hostile bytes have taken over might do, for tests of the walls. Armed before the walls
+ *  stand, since a fault announces itself, and done behind them. */
 static const struct {
     const char *point;
     void (*act) (void);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  sandbox_server.c - forks a child for each request, waits for what becomes of it, passes the verdict on
  *
- *  A child's life shows on its result socket alone: a message is its verdict, the end of the socket its death (close
- *  is not among the calls that a child may make). So one poll over sockets and deadlines is the whole loop; no signal
- *  is handled.
+ *  A child's life shows on its result socket alone: a message is its verdict, the end of the socket its death
+ *  (close is not among the calls that a child may make). So one poll over sockets and deadlines is the whole
+ *  loop; no signal is handled.
  */
 #include "actors/prober/sandbox_server.h"
 

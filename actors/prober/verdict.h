@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  verdict.h - what the prober says of one file
  *
- *  Plain memory of one size, without a pointer: it crosses from the sandbox, whose word is not trusted, as one
- *  datagram. Words are those of the records (InvokeAI's taxonomy: `main`, `sd-1`, `checkpoint` …); an empty word
- *  means "not said".
+ *  Plain memory of one size, without a pointer: it crosses from the sandbox, whose word is not trusted, as
+ *  one datagram. Words are those of the records (InvokeAI's taxonomy: `main`, `sd-1`, `checkpoint` …); an
+ *  empty word means "not said".
  */
 #ifndef YARD_PROBER_VERDICT_H
 #define YARD_PROBER_VERDICT_H
@@ -47,7 +47,8 @@ void prober_verdict_write (char *field, size_t size, const char *format, ...)
     __attribute__ ((format (printf, 3, 4)));
 #define PROBER_WRITE(field, ...) prober_verdict_write ((field), sizeof (field), __VA_ARGS__)
 
-/*  Makes a verdict from an untrusted process harmless: codes and score in range, texts ended and of printable ASCII.
+/*  Makes a verdict from an untrusted process harmless: codes and score in range, texts ended and of printable
+ *  ASCII.
  *  */
 void prober_verdict_disarm (prober_verdict_t *self);
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  router_fuzz.c - any frames from any peers, in any order, with sends that fail at any time
  *
- *  The input is a program: each step is a byte, half of it what to do, half of it the peer. Whole messages that get deep (hello, follow,
- *  publish) are steps of their own, since no fuzzer guesses msgpack with instances in it. Every frame that leaves must be a
- *  message of the protocol.
+ *  The input is a program: each step is a byte, half of it what to do, half of it the peer. Whole messages
+ *  that get deep (hello, follow, publish) are steps of their own, since no fuzzer guesses msgpack with
+ *  instances in it. Every frame that leaves must be a message of the protocol.
  */
 #include <assert.h>
 #include "actors/ground/log.h"

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  safetensors_fuzz.c - any bytes as a safetensors file: no crash, no read beyond the header, and what is taken keeps
- *  the list's promises
+/*  safetensors_fuzz.c - any bytes as a safetensors file: no crash, no read beyond the header, and what is
+ *  taken keeps the list's promises
  *
- *  The first input byte says how the rest is used: even, it is a file; odd, it is the JSON of a header, behind a true
- *  length, in a file that has as many bytes more as the byte says. The second way gets past the length at once.
+ *  The first input byte says how the rest is used: even, it is a file; odd, it is the JSON of a header,
+ *  behind a true length, in a file that has as many bytes more as the byte says. The second way gets past the
+ *  length at once.
  */
 #include <assert.h>
 #include "actors/formats/safetensors.h"

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  actor_world.h - an actor alone with its test: a bus in memory, a clock that stands still, and the test as its broker
+/*  actor_world.h - an actor alone with its test: a bus in memory, a clock that stands still, and the test as
+ *  its broker
  *
- *  A test makes a world with its class, says what the broker says, turns the actor and looks at the frames that come. Time passes only by
- *  world_pass.
+ *  A test makes a world with its class, says what the broker says, turns the actor and looks at the frames
+ *  that come. Time passes only by world_pass.
  */
 #ifndef YARD_TESTS_ACTOR_WORLD_H
 #define YARD_TESTS_ACTOR_WORLD_H
@@ -103,7 +104,8 @@ static inline void world_pass (world_t *self, int64_t ms)
     world_turn (self);
 }
 
-/*  --- what the actor said --------------------------------------------------------------------------------------------------- */
+/*  --- what the actor said
+ *  --------------------------------------------------------------------------------------------------- */
 static inline bool world_hear (world_t *self, yard_envelope_t *ret)
 {
     if (!yard_socket_receive (self->router, &self->message))
@@ -153,7 +155,8 @@ static inline void world_expect_failure (world_t *self, const char *id, const ch
         fail_msg ("%.*s (%.*s) instead of %s", YARD_VIEW (failure->code), YARD_VIEW (failure->text), code);
 }
 
-/*  --- what the broker says -------------------------------------------------------------------------------------------------- */
+/*  --- what the broker says
+ *  -------------------------------------------------------------------------------------------------- */
 static inline yard_string_t world_pack (world_t *self, const yard_wire_type_t *type, const void *value)
 {
     if (!type)

@@ -93,7 +93,9 @@ static void answer (world_t *world, yard_string_t id)
     world_say (world, 'R', id, yard_string ("record.exists"), record_exists_answer_type (), &exists);
 }
 
-/*  --- cases ---------------------------------------------------------------------------------------------------------------- */
+/*  --- cases
+ *  ----------------------------------------------------------------------------------------------------------------
+ *  */
 static void an_answer_reaches_its_handler_once (void **state)
 {
     world_t *world = *state;

@@ -95,7 +95,8 @@ static void a_failure_of_a_hello_has_no_id (void **state)
     assert_int_equal (envelope.id.size, 0);
 }
 
-/*  What frames () lays out, parse () takes apart into the same, for every letter with and without its optional parts. */
+/*  What frames () lays out, parse () takes apart into the same, for every letter with and without its
+ *  optional parts. */
 static void every_envelope_comes_back_as_it_was (void **state)
 {
     (void) state;

@@ -18,7 +18,8 @@
 
 typedef int (play_fn) (void); /* its result is the child's exit status */
 
-/*  Runs play in a child under MODELYARD_FAULT=armed. Gives the exit status, or minus the signal that ended it. */
+/*  Runs play in a child under MODELYARD_FAULT=armed. Gives the exit status, or minus the signal that ended
+ *  it. */
 static int outcome (const char *armed, play_fn *play)
 {
     pid_t child = fork ();

@@ -175,7 +175,9 @@ static yard_string_t begin_stream (world_t *world)
     return stream;
 }
 
-/*  --- cases ---------------------------------------------------------------------------------------------------------------- */
+/*  --- cases
+ *  ----------------------------------------------------------------------------------------------------------------
+ *  */
 static void events_come_decoded_and_in_order (void **state)
 {
     world_t *world = *state;

@@ -63,7 +63,9 @@ static guest_t *guest_of (world_t *world)
     return yard_actor_self (world->actor);
 }
 
-/*  --- hello ---------------------------------------------------------------------------------------------------------------- */
+/*  --- hello
+ *  ----------------------------------------------------------------------------------------------------------------
+ *  */
 static void the_hello_says_who_and_what (void **state)
 {
     world_t *world = *state;
@@ -180,7 +182,9 @@ static void a_quiet_turn_does_not_settle (void **state)
     assert_int_equal (guest_of (world)->settles, settles);
 }
 
-/*  --- the end -------------------------------------------------------------------------------------------------------------- */
+/*  --- the end
+ *  --------------------------------------------------------------------------------------------------------------
+ *  */
 static void draining_lasts_until_nothing_is_left (void **state)
 {
     world_t *world = *state;
@@ -222,7 +226,9 @@ static void an_actor_without_a_broker_drains_too (void **state)
     assert_int_equal (world->exit_code, YARD_EXIT_DRAINED);
 }
 
-/*  --- start ---------------------------------------------------------------------------------------------------------------- */
+/*  --- start
+ *  ----------------------------------------------------------------------------------------------------------------
+ *  */
 typedef struct {
     bool opened;
 } failing_t;

@@ -18,7 +18,8 @@
 
 static int saved_stderr = -1, reader = -1;
 
-/*  stderr becomes a datagram-like pipe: O_DIRECT keeps each write apart, so that two writes for one line would show. */
+/*  stderr becomes a datagram-like pipe: O_DIRECT keeps each write apart, so that two writes for one line
+ *  would show. */
 static int catch_stderr (void **state)
 {
     (void) state;

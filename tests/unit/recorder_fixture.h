@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  recorder_fixture.h - a book of the recorder in a directory of its own, with a clock that stands still until it is moved
+/*  recorder_fixture.h - a book of the recorder in a directory of its own, with a clock that stands still
+ *  until it is moved
  *
- *  For the unit tests of actors/recorder. Everything happens through effects, bracketed as the actor brackets them.
+ *  For the unit tests of actors/recorder. Everything happens through effects, bracketed as the actor brackets
+ *  them.
  */
 #ifndef YARD_TESTS_RECORDER_FIXTURE_H
 #define YARD_TESTS_RECORDER_FIXTURE_H
@@ -87,7 +89,9 @@ static inline void fixture_commit (fixture_t *self)
     recorder_book_turn_over (&self->book);
 }
 
-/*  --- asks ---------------------------------------------------------------------------------------------------------------- */
+/*  --- asks
+ *  ----------------------------------------------------------------------------------------------------------------
+ *  */
 static inline job_submit_ask_t fixture_download (const char *source)
 {
     job_submit_ask_t ask;

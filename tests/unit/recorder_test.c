@@ -146,7 +146,9 @@ static void pass (desk_t *desk, int64_t ms)
     }
 }
 
-/*  --- asks ---------------------------------------------------------------------------------------------------------------- */
+/*  --- asks
+ *  ----------------------------------------------------------------------------------------------------------------
+ *  */
 static job_submit_ask_t download (const char *source)
 {
     job_submit_ask_t ask;
@@ -204,7 +206,9 @@ static job_t finish (desk_t *desk, const job_grant_t *grant)
     return *job;
 }
 
-/*  --- cases --------------------------------------------------------------------------------------------------------------- */
+/*  --- cases
+ *  ---------------------------------------------------------------------------------------------------------------
+ *  */
 /*  Runs first: its second commit is the one that the environment breaks. */
 static void a_commit_that_fails_fails_its_answers_and_takes_its_grants_back (void **state)
 {
@@ -456,6 +460,51 @@ static void a_record_is_stored_and_found_over_the_bus (void **state)
     assert_int_equal (code, YARD_UNKNOWN_MODEL);
 }
 
+/*  The recorder goes, the last page of its file is overwritten, and it comes again. */
+static void damage_and_restart (desk_t *desk)
+{
+    world_t *world = desk->world;
+    char path [64];
+    yard_envelope_t envelope;
+    yard_error_t error;
+    yard_actor_destroy (&world->actor);
+    while (world_hear (world, &envelope))
+        continue;
+    snprintf (path, sizeof path, "%s/yard.db", world->directory);
+    FILE *file = fopen (path, "r+");
+    assert_non_null (file);
+    fseek (file, -4096, SEEK_END);
+    fputs ("no page of a database", file);
+    fclose (file);
+    yard_actor_options_t options = { .bus = world->bus,
+                                     .clock = &world->clock,
+                                     .random = &world->random,
+                                     .configuration = world->configuration,
+                                     .paths = &world->paths,
+                                     .offload_inline = true };
+    if (yard_actor_new (&recorder_class, &options, &world->actor, &error))
+        fail_msg ("%s", error.text);
+    world_welcome (world, EPOCH_ONE);
+}
+
+static void a_damaged_store_is_told_and_only_read_from (void **state)
+{
+    desk_t *desk = *state;
+    int code;
+    uint64_t job = submit (desk);
+    for (int i = 0; i < 40; i++)
+        submit (desk);
+    hear_events (desk);
+    desk->told [0] = 0;
+    damage_and_restart (desk);
+    hear_events (desk);
+    assert_string_equal (desk->told, "~store_damaged ");
+    job_submit_ask_t ask = download ("https://example.org/a");
+    assert_null (call (desk, &job_submit_method, &ask, NULL, &code));
+    assert_int_equal (code, YARD_STORE_READ_ONLY);
+    assert_non_null (call (desk, &job_get_method, &(job_id_t){ job }, NULL, &code));
+}
+
 int main (void)
 {
     char fault [64];
@@ -476,6 +525,7 @@ int main (void)
         DESK (a_token_lies_in_its_own_file_goes_with_the_grant_and_ends_with_the_job),
         DESK (events_go_again_until_the_broker_has_taken_them),
         DESK (a_record_is_stored_and_found_over_the_bus),
+        DESK (a_damaged_store_is_told_and_only_read_from),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -113,7 +113,9 @@ static void ask (world_t *world, const char *id, const char *key, int64_t deadli
     world_ask (world, id, "record.exists", record_key_type (), &body, "c1", deadline_ms);
 }
 
-/*  --- cases ---------------------------------------------------------------------------------------------------------------- */
+/*  --- cases
+ *  ----------------------------------------------------------------------------------------------------------------
+ *  */
 static void a_request_is_answered_exactly_once (void **state)
 {
     world_t *world = *state;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  router_cases.h - a router with a fake clock, peers that are one character each, and a record of all that it sends
+/*  router_cases.h - a router with a fake clock, peers that are one character each, and a record of all that
+ *  it sends
  *
  *  For the router's tests. Bodies that the router reads are written as JSON and packed; others are any bytes.
  */
@@ -123,7 +124,9 @@ static inline int bench_close (void **state)
     return 0;
 }
 
-/*  --- in ------------------------------------------------------------------------------------------------------------------ */
+/*  --- in
+ *  ------------------------------------------------------------------------------------------------------------------
+ *  */
 static inline void say_frames (bench_t *self, char peer, const yard_string_t *frames, size_t count)
 {
     need_router (self);
@@ -222,7 +225,9 @@ static inline void pass (bench_t *self, int64_t ms)
     broker_router_tick (self->router, self->now_ms, true);
 }
 
-/*  --- out ----------------------------------------------------------------------------------------------------------------- */
+/*  --- out
+ *  -----------------------------------------------------------------------------------------------------------------
+ *  */
 /*  The next one that was not read; beats are passed over. */
 static inline const sent_t *next (bench_t *self)
 {

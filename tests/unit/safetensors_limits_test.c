@@ -11,7 +11,8 @@
 #include "actors/ground/buffer.h"
 
 #define HEADER_MAX YARD_SAFETENSORS_HEADER_MAX
-/*  What a byte of ours costs: AddressSanitizer adds an eighth for its shadow, and keeps freed memory for a while. */
+/*  What a byte of ours costs: AddressSanitizer adds an eighth for its shadow, and keeps freed memory for a
+ *  while. */
 #ifdef __SANITIZE_ADDRESS__
 #    define COST(bytes) ((bytes) / 3 * 2)
 #else
@@ -61,8 +62,8 @@ static void end_header (yard_buffer_t *buffer, size_t json_size)
         buffer->data [at] = (char) (length >> (8 * at));
 }
 
-/*  A header of `count` tensors of one byte, each with `rank` dimensions of 1 and a name of name_size letters; in
- *  reverse order, so that they need sorting. */
+/*  A header of `count` tensors of one byte, each with `rank` dimensions of 1 and a name of name_size letters;
+ *  in reverse order, so that they need sorting. */
 static void many_tensors (yard_buffer_t *buffer, unsigned count, unsigned rank, int name_size,
                           size_t json_size)
 {
@@ -203,8 +204,8 @@ static void abuse_3 (void **state)
     yard_buffer_clear (&buffer);
 }
 
-/*  The same with as many as the longest header holds (abuse_2): the count is refused before the list has grown beyond
- *  its limit. */
+/*  The same with as many as the longest header holds (abuse_2): the count is refused before the list has
+ *  grown beyond its limit. */
 static void abuse_2 (void **state)
 {
     (void) state;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  safetensors_test.c - which headers are taken and which are refused, and by what name of the fault
  *
- *  The cases named test_… and abuse_… carry the names under which the reference (huggingface/safetensors: tensor.rs,
- *  attacks/) keeps the same vectors; the rest are ours. Every header is copied to memory of exactly its size, so that
- *  a read beyond it is seen.
+ *  The cases named test_… and abuse_… carry the names under which the reference (huggingface/safetensors:
+ *  tensor.rs, attacks/) keeps the same vectors; the rest are ours. Every header is copied to memory of
+ *  exactly its size, so that a read beyond it is seen.
  */
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  supervisor_test.c - the parts around the table: datagrams, the lock, and real processes that start, fall and stop
+/*  supervisor_test.c - the parts around the table: datagrams, the lock, and real processes that start, fall
+ *  and stop
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -94,7 +95,8 @@ static void on_ready (void *argument)
     *(bool *) argument = true;
 }
 
-/*  Runs them to the end in a child of ours (signals, process group), gives what they wrote; *ret_code is the run's code. */
+/*  Runs them to the end in a child of ours (signals, process group), gives what they wrote; *ret_code is the
+ *  run's code. */
 static char *run (const char *directory, const planned_t *plan, int *ret_code)
 {
     int ends [2];

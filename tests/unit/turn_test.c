@@ -78,7 +78,9 @@ static looper_t *looper_of (world_t *world)
     return yard_actor_self (world->actor);
 }
 
-/*  --- timers --------------------------------------------------------------------------------------------------------------- */
+/*  --- timers
+ *  ---------------------------------------------------------------------------------------------------------------
+ *  */
 static void fire (void *self, void *argument)
 {
     looper_t *looper = self;
@@ -165,7 +167,9 @@ static void many_timers_keep_their_order (void **state)
     assert_int_equal (actor->timer_count, 1); /* the runtime's own, for silence */
 }
 
-/*  --- files ---------------------------------------------------------------------------------------------------------------- */
+/*  --- files
+ *  ----------------------------------------------------------------------------------------------------------------
+ *  */
 static void ready (void *self, void *argument, int fd, short events)
 {
     looper_t *looper = self;
@@ -198,7 +202,9 @@ static void a_watch_may_be_destroyed_in_a_callback (void **state)
     close (looper->fds [1]);
 }
 
-/*  --- threads -------------------------------------------------------------------------------------------------------------- */
+/*  --- threads
+ *  --------------------------------------------------------------------------------------------------------------
+ *  */
 static void work (void *argument)
 {
     ((looper_t *) argument)->work_thread_ran = 7;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  wire_bench.h - what the tests of the engine share: buffers, an arena, and a message of every kind
  *
- *  Values come from yard_wire_random with a fixed seed, so a failure repeats. Kinds that no message uses so far are in sample_t.
+ *  Values come from yard_wire_random with a fixed seed, so a failure repeats. Kinds that no message uses so
+ *  far are in sample_t.
  */
 #ifndef YARD_TESTS_WIRE_BENCH_H
 #define YARD_TESTS_WIRE_BENCH_H

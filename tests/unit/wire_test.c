@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  wire_test.c - what the engine promises for every type that conversations.def has: what comes back, what cut and changed bytes do, and
- *  that msgpack-c means the same
+/*  wire_test.c - what the engine promises for every type that conversations.def has: what comes back, what
+ *  cut and changed bytes do, and that msgpack-c means the same
  */
 #include "wire_bench.h"
 

@@ -3,7 +3,8 @@
  *
  *      protogen proto
  *
- *  Promises: the same rows give the same bytes; a schema whose type is gone is removed, so the folder holds what is said now and no more.
+ *  Promises: the same rows give the same bytes; a schema whose type is gone is removed, so the folder holds
+ *  what is said now and no more.
  */
 #include "protogen.h"
 
@@ -60,8 +61,8 @@ static void write_schema (const char *folder, const yard_wire_type_t *type)
     write_page (folder, name, &page);
 }
 
-/*  Records that travel or lie somewhere by themselves: asks, answers, bodies of events, the configuration, the frames of bus.def, the manifest. The
- *  parts of others stand inside these. */
+/*  Records that travel or lie somewhere by themselves: asks, answers, bodies of events, the configuration,
+ *  the frames of bus.def, the manifest. The parts of others stand inside these. */
 static bool stands_alone (const yard_wire_type_t *type)
 {
     static yard_wire_type_fn *const others [] = {

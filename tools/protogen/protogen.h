@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  protogen.h - what conversations.def says, told again to people, to validators and to Python
  *
- *  Each page is a function that appends its text to a buffer; protogen.c puts the texts into files. The same rows give the same bytes: no
- *  dates, no paths.
+ *  Each page is a function that appends its text to a buffer; protogen.c puts the texts into files. The same
+ *  rows give the same bytes: no dates, no paths.
  */
 #ifndef PROTOGEN_H
 #define PROTOGEN_H
@@ -20,7 +20,8 @@ typedef struct {
 /*  All rows of conversations.def; how many. */
 const protogen_row_t *protogen_rows (size_t *ret_count);
 
-/*  "job" of "…/job.def", and what the file's first line says of itself. Both into text [PROTOGEN_TEXT_MAX]. */
+/*  "job" of "…/job.def", and what the file's first line says of itself. Both into text [PROTOGEN_TEXT_MAX].
+ *  */
 #define PROTOGEN_TEXT_MAX 512
 void protogen_conversation (const char *file, char *text);
 void protogen_purpose (const char *file, char *text);

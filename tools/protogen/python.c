@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  python.c - messages.py: words, shapes and tables as plain Python without dependencies
  *
- *  A record is a TypedDict: what msgpack gives is a dict already, so nothing is converted, and editors and type checkers know the keys.
+ *  A record is a TypedDict: what msgpack gives is a dict already, so nothing is converted, and editors and
+ *  type checkers know the keys.
  */
 #include <ctype.h>
 #include "protogen.h"
@@ -67,7 +68,8 @@ static void say_kind (yard_buffer_t *ret, const yard_wire_field_t *field)
         yard_buffer_text (ret, "]");
 }
 
-/*  "from" is a keyword, so the record is made by a call; the call's form works for all, so there is one form. */
+/*  "from" is a keyword, so the record is made by a call; the call's form works for all, so there is one form.
+ *  */
 static void say_record (yard_buffer_t *ret, const yard_wire_type_t *type)
 {
     yard_buffer_printf (ret, "\n# %s\n", type->doc);
