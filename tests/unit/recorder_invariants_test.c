@@ -25,6 +25,17 @@ static const char *const broken [] = {
     "yard_outbox)",
 };
 
+/*  What the walk must have come to, or it has shown nothing. */
+static const char *const reached [] = {
+    "SELECT count (*) FROM yard_jobs WHERE kind = 'install' AND status = 'running'",
+    "SELECT count (*) FROM yard_jobs WHERE parent > 0 AND status = 'completed'",
+    "SELECT count (*) FROM yard_jobs WHERE dead",
+    "SELECT count (*) FROM yard_jobs WHERE kind = 'install' AND status = 'error' AND expanded",
+    "SELECT count (*) FROM yard_jobs WHERE kind = 'install' AND status = 'cancelled' AND expanded",
+    "SELECT count (*) FROM yard_outbox WHERE name = 'model_install_downloading'",
+    "SELECT count (*) FROM yard_outbox WHERE name = 'download_paused'",
+};
+
 static void check_tables (fixture_t *self, int step)
 {
     sqlite3 *database = sqlite3_db_handle (recorder_sql (self->book.store, RECORDER_SQL_begin));
@@ -47,6 +58,17 @@ static void check_tables (fixture_t *self, int step)
     }
     sqlite3_finalize (leased);
     assert_int_equal (recorder_leases_count (self->book.leases), count);
+}
+
+static uint64_t number_of (fixture_t *self, const char *sql)
+{
+    sqlite3_stmt *statement;
+    sqlite3 *database = sqlite3_db_handle (recorder_sql (self->book.store, RECORDER_SQL_begin));
+    assert_int_equal (sqlite3_prepare_v2 (database, sql, -1, &statement, NULL), SQLITE_OK);
+    assert_int_equal (sqlite3_step (statement), SQLITE_ROW);
+    uint64_t number = (uint64_t) sqlite3_column_int64 (statement, 0);
+    sqlite3_finalize (statement);
+    return number;
 }
 
 static uint64_t below (fixture_t *self, uint64_t bound)
@@ -143,6 +165,10 @@ static void the_rows_hang_together_after_any_effects_rollbacks_and_restarts (voi
             fixture_reopen (self);
         check_tables (self, step);
     }
+    fixture_commit (self);
+    for (size_t i = 0; i < sizeof reached / sizeof reached [0]; i++)
+        if (number_of (self, reached [i]) == 0)
+            fail_msg ("the walk never came to: %s", reached [i]);
 }
 
 int main (void)
