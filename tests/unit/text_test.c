@@ -72,6 +72,16 @@ static void a_text_that_does_not_fit_is_cut_between_characters (void **state)
     assert_string_equal (text_clean (into, sizeof into, yard_string ("abcdef")), "abc");
 }
 
+static void json_is_one_plain_line_of_the_same_value (void **state)
+{
+    (void) state;
+    yard_buffer_t line;
+    yard_buffer_init (&line, 1024);
+    text_json (&line, yard_string ("{\"a\":\"é\xc2\x9b" "31m\xe2\x80\xa8\xf3\xa0\x80\x81\"}"));
+    assert_string_equal (line.data, "{\"a\":\"é\\u009b31m\\u2028\\udb40\\udc01\"}");
+    yard_buffer_clear (&line);
+}
+
 static void sizes_have_three_digits (void **state)
 {
     (void) state;
@@ -136,6 +146,7 @@ int main (void)
         cmocka_unit_test (broken_utf8_does_not_pass),
         cmocka_unit_test (every_single_byte_comes_out_printable),
         cmocka_unit_test (a_text_that_does_not_fit_is_cut_between_characters),
+        cmocka_unit_test (json_is_one_plain_line_of_the_same_value),
         cmocka_unit_test (sizes_have_three_digits),
         cmocka_unit_test (durations_have_two_units),
         cmocka_unit_test (cutting_counts_characters_not_bytes),
