@@ -186,7 +186,7 @@ class Yard:
     def cli_json(self, *words, **more):
         done = self.cli(*words, "--json", **more)
         assert done.returncode == 0, (done.returncode, done.stdout, done.stderr)
-        return [json.loads(line) for line in done.stdout.splitlines()]
+        return [json.loads(line) for line in done.stdout.split("\n") if line]
 
     def stop(self):
         """SIGTERM in reverse order; every process must drain and exit 0 (unless a test killed it)."""
