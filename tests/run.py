@@ -137,10 +137,10 @@ def rows():
         lines = open(path, errors="replace").read().splitlines()
         for number, line in enumerate(lines):
             for row in re.findall(r"\bR\d+\.\d+\b", line):
-                test = next((found.group(1) for near in lines[max(0, number - 3):number + 4]
-                             for found in [re.search(r"(?:def (test_\w+)|static void (\w+) \(void \*\*)", near)]
-                             if found for found in [re.search(r"(?:def |static void )(\w+)", near)]), None)
-                proofs.setdefault(row, set()).add(os.path.relpath(path, ROOT) + (f" {test}" if test else ""))
+                test = next((found.group(1) for near in lines[max(0, number - 3):number + 7]
+                             for found in [re.search(r"(?:def |static void )(test_\w+|\w+ (?=\(void \*\*))", near)] if found), None)
+                if test:
+                    proofs.setdefault(row, set()).add(os.path.relpath(path, ROOT) + f" {test.strip()}")
     for row, text in known:
         if row in proofs:
             say(f"{row} {text}")
