@@ -95,7 +95,7 @@ static int subscribe (yard_client_t *client, int count, const char *prefix)
     return 0;
 }
 
-static int load (yard_client_t *client, yard_arena_t *arena, const char *key)
+static int load (yard_client_t **client_p, yard_arena_t *arena, const char *key)
 {
     load_model_ask_t ask;
     load_model_answer_t answer;
@@ -104,7 +104,7 @@ static int load (yard_client_t *client, yard_arena_t *arena, const char *key)
     ask.has_key = ask.whole = true;
     ask.key = yard_string (key);
     setvbuf (stdout, NULL, _IOLBF, 0);
-    if (yard_client_ask (client, &load_model_method, &ask, NULL, arena, &answer, &error))
+    if (yard_client_ask (*client_p, &load_model_method, &ask, NULL, arena, &answer, &error))
         return fail ("load");
     if (yard_attach (answer.attach.data, answer.lease, &attachment, &error))
         return fail ("attach");
@@ -122,7 +122,7 @@ static int load (yard_client_t *client, yard_arena_t *arena, const char *key)
     yard_attached_tensor_t none;
     printf ("none %d\n", yard_attachment_find (attachment, "no such tensor", &none));
     /* The client may go first. */
-    yard_client_destroy (&client);
+    yard_client_destroy (client_p);
     printf ("first byte %d\n",
             yard_attachment_regions (attachment) ? yard_attachment_region (attachment, 0).data [0] : -1);
     puts ("ready");
@@ -188,10 +188,8 @@ int main (int argc, char **argv)
         code = subscribe (client, (int) strtol (argv [3], NULL, 10), argv [4]);
     else if (strcmp (argv [2], "many") == 0 && argc == 4)
         code = many (client, (int) strtol (argv [3], NULL, 10));
-    else if (strcmp (argv [2], "load") == 0 && argc == 4) {
-        code = load (client, arena, argv [3]);
-        client = NULL; /* load closes it */
-    }
+    else if (strcmp (argv [2], "load") == 0 && argc == 4)
+        code = load (&client, arena, argv [3]);
     yard_arena_destroy (&arena);
     yard_client_destroy (&client);
     return code;

@@ -1,6 +1,7 @@
 """libmodelyard from a C program (client_example.c, linked with the shared library alone) against a real yard."""
 import json
 import os
+import socket
 import struct
 import subprocess
 
@@ -111,9 +112,9 @@ class ToldBroker:
     def __init__(self, run):
         context = zmq.Context.instance()
         self.router, self.pub = context.socket(zmq.ROUTER), context.socket(zmq.XPUB)
-        for socket, name in (self.router, "command"), (self.pub, "event"):
-            socket.linger = 0
-            socket.bind(f"ipc://{run}/{name}.ipc")
+        for one, name in (self.router, "command"), (self.pub, "event"):
+            one.linger = 0
+            one.bind(f"ipc://{run}/{name}.ipc")
         self.event_endpoint = f"ipc://{run}/event.ipc"
 
     def serve_until_subscribed(self, count):
@@ -133,6 +134,20 @@ class ToldBroker:
             answer = {"version": "0", "protocol": 1, "epoch": self.epoch, "zeromq": "4", "home": "", "event_endpoint": self.event_endpoint}
             self.router.send_multipart([peer, b"YARD1R" + head[6:], name, msgpack.packb(answer)])
 
+    def serve_load(self, attach):
+        """Answers until a load.model was answered: with this attach socket."""
+        config_row = {"key": "0" * 32, "name": "n", "type": "lora", "base": "sdxl", "format": "lycoris", "path": "p", "hash": ""}
+        answer = {"lease": "1" * 32, "config": config_row, "place": "loader/x/host", "device": "host", "form": "mapped",
+                  "regions": [{"name": "f", "bytes": 64}], "tensors": 1, "directory_bytes": 64, "attach": attach, "view": "",
+                  "shared": False, "took_us": 1, "phases": []}
+        while True:
+            zmq_poll(self.router)
+            frames = self.router.recv_multipart()
+            if frames[2] == b"load.model":
+                self.router.send_multipart([frames[0], b"YARD1R" + frames[1][6:], frames[2], msgpack.packb(answer)])
+                return
+            self.answer(frames)
+
     def tell(self, name, number, previous, epoch=None):
         stamp = {"epoch": epoch or self.epoch, "number": number, "previous": previous, "time": 1.0, "from": "test", "subject": "x"}
         self.pub.send_multipart([f"{name}/x/".encode(), msgpack.packb(stamp), PUBLISHED])
@@ -149,8 +164,8 @@ class ToldBroker:
 
 def zmq_poll(*sockets):
     poller = zmq.Poller()
-    for socket in sockets:
-        poller.register(socket, zmq.POLLIN)
+    for one in sockets:
+        poller.register(one, zmq.POLLIN)
     return poller.poll(10_000)
 
 
@@ -234,3 +249,74 @@ def test_a_failed_load_names_its_reason(yard, example):  # R6.3
     process = example("load", "cd" * 16)
     out, _ = process.communicate(timeout=20)
     assert out.startswith("FAILED load unknown_model")
+
+
+@pytest.fixture
+def files(tmp_path):
+    """A region of 64 bytes and a right directory of one tensor in it; bad ones are made from them."""
+    region = tmp_path / "region"
+    region.write_bytes(bytes(range(64)))
+    return region, tmp_path / "directory"
+
+
+def directory_bytes(region=0, offset=0, size=64, magic=b"YARDDIR1", rows=1, name_bytes=1):
+    header = magic + struct.pack("<IIQQQQQQ", 1, rows, 64, 64 + 64 + 8, 3, 64 + 64, 1, 0)
+    row = struct.pack("<IIIIIIIIQQQQ", 0, name_bytes, 1, 2, 0, 1, region, 0, offset, size, 2 ** 64 - 1, 0)
+    return header + row + struct.pack("<Q", size) + b"aU8"
+
+
+FILE, ROWS = "file", "rows"  # descriptors to send
+GOOD = directory_bytes()
+HOSTILE = {
+    "good": (GOOD, {}, [ROWS, FILE], "tensor a U8 rank 1 bytes 64"),
+    "no msgpack": (GOOD, b"\xc1", [ROWS, FILE], "FAILED attach invalid_message"),
+    "an end at once": (GOOD, None, [], "FAILED attach gone"),
+    "a failure": (GOOD, {"failure": {"code": "unknown_lease", "text": "no"}}, [], "FAILED attach unknown_lease"),
+    "too few descriptors": (GOOD, {}, [ROWS], "FAILED attach bad_frame"),
+    "no descriptors": (GOOD, {}, [], "FAILED attach bad_frame"),
+    "another file": (GOOD, {"inode": 1}, [ROWS, FILE], "FAILED attach integrity"),
+    "another size": (GOOD, {"bytes": 65}, [ROWS, FILE], "FAILED attach integrity"),
+    "another directory size": (GOOD, {"directory_bytes": 1 << 30}, [ROWS, FILE], "FAILED attach integrity"),
+    "other rows than said": (GOOD, {"tensors": 2}, [ROWS, FILE], "FAILED attach invalid_file"),
+    "no directory": (b"x" * 200, {}, [ROWS, FILE], "FAILED attach invalid_file"),
+    "an empty directory": (b"", {}, [ROWS, FILE], "FAILED attach invalid_file"),
+    "a tensor past its region": (directory_bytes(offset=1), {}, [ROWS, FILE], "FAILED attach invalid_file"),
+    "a tensor that wraps": (directory_bytes(offset=2 ** 64 - 1), {}, [ROWS, FILE], "FAILED attach invalid_file"),
+    "a region that is not there": (directory_bytes(region=7), {}, [ROWS, FILE], "FAILED attach invalid_file"),
+    "a million rows": (directory_bytes(rows=1000000), {"tensors": 1000000}, [ROWS, FILE], "FAILED attach invalid_file"),
+    "a name past its strings": (directory_bytes(name_bytes=1 << 30), {}, [ROWS, FILE], "FAILED attach invalid_file"),
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_hostile_loader_maps_nothing(yard, example, files, case):
+    rows, changes, sent, expected = HOSTILE[case]
+    region, directory = files
+    directory.write_bytes(rows)
+    status = os.stat(region)
+    broker = ToldBroker(yard.run)
+    path = os.path.join(yard.run, "attach-test.sock")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as server, open(region, "rb") as file, open(directory, "rb") as rows_file:
+        server.bind(path)
+        server.listen(1)
+        process = example("load", "0" * 32)
+        broker.serve_load(path)
+        peer, _ = server.accept()
+        assert msgpack.unpackb(peer.recv(4096)) == {"lease": "1" * 32, "protocol": 1}
+        if isinstance(changes, dict):
+            named = {"name": "f", "bytes": 64, "device": status.st_dev, "inode": status.st_ino}
+            packet = {"directory_bytes": len(rows), "tensors": 1, "more": False, "regions": [
+                {key: changes.get(key, value) for key, value in named.items()}]}
+            packet.update({key: value for key, value in changes.items() if key not in named})
+            changes = msgpack.packb(packet)
+        if changes:
+            descriptors = {FILE: file.fileno(), ROWS: rows_file.fileno()}
+            socket.send_fds(peer, [changes], [descriptors[word] for word in sent])
+        else:
+            peer.close()
+        line = process.stdout.readline()
+        assert line.startswith(expected), line
+        process.communicate(timeout=10)
+        peer.close()
+    broker.close()
+    assert process.returncode == (0 if case == "good" else 1)

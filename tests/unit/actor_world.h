@@ -38,6 +38,7 @@ typedef struct {
     size_t peer_size;
     int exit_code;
     bool ended;
+    bool asker_said_hello; /* who asks in world_ask */
 } world_t;
 
 static inline int64_t world_monotonic (void *context)
@@ -204,6 +205,18 @@ static inline void world_welcome (world_t *self, const char *epoch)
     world_turn (self);
 }
 
+/*  The broker knows the actor from a connection that ended; all that was open on it has ended too. */
+static inline void world_move (world_t *self, const char *epoch)
+{
+    yard_envelope_t envelope;
+    self->now_ns += 2000 * 1000000LL;
+    world_turn (self);
+    world_expect (self, 'H', &envelope);
+    welcome_t welcome = { .epoch = yard_string (epoch), .protocol = 1, .ping_ms = 500, .moved = true };
+    world_say (self, 'W', (yard_string_t){ 0 }, (yard_string_t){ 0 }, welcome_type (), &welcome);
+    world_turn (self);
+}
+
 /*  The broker dies and comes again as another. */
 static inline void world_new_broker (world_t *self, const char *epoch)
 {
@@ -223,6 +236,7 @@ static inline void world_ask (world_t *self, const char *id, const char *name, c
     yard_wire_init (from_type (), &from);
     from.client = yard_string (client);
     from.user = yard_string ("local");
+    from.hello = self->asker_said_hello;
     from.roles.items = &role;
     from.roles.count = 1;
     meta_t meta;

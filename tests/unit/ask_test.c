@@ -180,6 +180,24 @@ static void the_same_epoch_again_ends_nothing (void **state)
     assert_answered (world, 1, 0);
 }
 
+static void a_connection_that_moved_ends_what_was_sent_with_gone (void **state)
+{
+    world_t *world = *state;
+    ask_exists (world->actor, "k", NULL);
+    world_turn (world);
+    yard_string_t id = expect_ask (world, "record.exists", NULL);
+    world_move (world, EPOCH_ONE);
+    assert_answered (world, 1, YARD_GONE);
+    world_fail (world, id, "gone"); /* the broker says it too, where it knew of it */
+    world_turn (world);
+    assert_int_equal (asker_of (world)->count, 1);
+    ask_exists (world->actor, "k", NULL);
+    world_turn (world);
+    answer (world, expect_ask (world, "record.exists", NULL));
+    world_turn (world);
+    assert_answered (world, 2, 0);
+}
+
 static void what_was_never_sent_waits_for_the_welcome_or_is_unreachable (void **state)
 {
     world_t *world = *state;
@@ -364,6 +382,7 @@ int main (void)
         CASE (a_deadline_ends_an_ask_and_withdraws_it),
         CASE (another_epoch_ends_what_was_sent_with_gone),
         CASE (the_same_epoch_again_ends_nothing),
+        CASE (a_connection_that_moved_ends_what_was_sent_with_gone),
         CASE (what_was_never_sent_waits_for_the_welcome_or_is_unreachable),
         CASE (hello_first_is_answered_by_hello_and_the_ask_again_once),
         CASE (a_withdrawn_ask_is_cancelled_in_the_next_turn),

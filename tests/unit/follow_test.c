@@ -6,6 +6,7 @@
 #define HEARD_MAX 1024
 
 typedef struct {
+    yard_actor_t *actor;
     yard_follow_t *follow;
     struct {
         uint64_t change, number;
@@ -13,8 +14,22 @@ typedef struct {
         bool decoded;
     } heard [HEARD_MAX];
     size_t count, lost;
-    bool end_at_next;
+    bool end_at_next, end_at_answer, page;
 } follower_t;
+
+static void answered (void *self, void *argument, const yard_outcome_t *outcome)
+{
+    (void) argument;
+    (void) outcome;
+    follower_t *follower = self;
+    if (follower->end_at_answer)
+        yard_unfollow (&follower->follow);
+}
+
+static void ask_exists (follower_t *self)
+{
+    yard_ask (self->actor, &record_exists_method, &(record_key_t){ .key = yard_string ("k") }, NULL, answered, NULL);
+}
 
 static void heard (void *self, void *argument, const yard_heard_t *what)
 {
@@ -37,12 +52,15 @@ static void lost (void *self, void *argument)
 {
     (void) argument;
     ((follower_t *) self)->lost++;
+    if (((follower_t *) self)->page)
+        ask_exists (self);
 }
 
 static int open_follower (void *self, yard_actor_t *actor, yard_error_t *error)
 {
     (void) error;
     static const char *const prefixes [] = { "actor_", "store_" };
+    ((follower_t *) self)->actor = actor;
     ((follower_t *) self)->follow = yard_follow (actor, prefixes, 2, NULL, heard, lost, self);
     return 0;
 }
@@ -315,6 +333,81 @@ static void a_stream_the_broker_ends_goes_on_from_its_last_number (void **state)
     assert_false (ask->has_after);
 }
 
+static void a_snapshot_is_paged_behind_the_start_of_the_new_stream (void **state)
+{
+    world_t *world = *state;
+    yard_string_t stream = begin_stream (world);
+    follower_of (world)->page = true;
+    world_fail (world, stream, "too_old");
+    world_turn (world);
+    assert_int_equal (follower_of (world)->lost, 1);
+    const event_follow_ask_t *ask;
+    expect_follow (world, &ask);
+    yard_envelope_t envelope;
+    world_expect (world, 'A', &envelope);
+    assert_true (yard_string_is (envelope.name, "record.exists"));
+}
+
+static void a_stream_from_now_that_never_began_means_lost (void **state)
+{
+    world_t *world = *state;
+    const event_follow_ask_t *ask;
+    expect_follow (world, &ask); /* not answered */
+    world_new_broker (world, EPOCH_TWO);
+    assert_int_equal (follower_of (world)->lost, 1);
+    expect_follow (world, &ask);
+    assert_false (ask->has_after);
+}
+
+static void a_stream_goes_on_when_its_connection_moved (void **state)
+{
+    world_t *world = *state;
+    yard_string_t stream = begin_stream (world);
+    world_move (world, EPOCH_ONE);
+    const event_follow_ask_t *ask;
+    yard_string_t next = expect_follow (world, &ask);
+    assert_int_equal (ask->after, 103);
+    assert_true (yard_string_is (ask->epoch, EPOCH_ONE));
+    start_stream (world, next, EPOCH_ONE, 103);
+    world_fail (world, stream, "gone"); /* said of the old one, behind the welcome */
+    tell (world, next, EPOCH_ONE, "actor_joined/17/", 104, 7);
+    world_turn (world);
+    assert_changes (world, 3, (uint64_t []){ 5, 6, 7 });
+    assert_int_equal (follower_of (world)->lost, 0);
+    world_pass (world, 1000);
+    world_expect_nothing (world);
+}
+
+static void a_stream_that_is_gone_is_followed_again_behind_its_last_number (void **state)
+{
+    world_t *world = *state;
+    world_fail (world, begin_stream (world), "gone");
+    world_turn (world);
+    world_pass (world, 1000);
+    const event_follow_ask_t *ask;
+    expect_follow (world, &ask);
+    assert_int_equal (ask->after, 103);
+    assert_int_equal (follower_of (world)->lost, 0);
+}
+
+/*  Another handler's ask and the stream's ask end in the same moment; the first ends the follow. */
+static void a_follow_may_be_ended_while_the_end_of_its_ask_is_on_its_way (void **state)
+{
+    world_t *world = *state;
+    follower_t *follower = follower_of (world);
+    const event_follow_ask_t *ask;
+    expect_follow (world, &ask);
+    yard_unfollow (&follower->follow);
+    ask_exists (follower);
+    static const char *const prefixes [] = { "actor_" };
+    follower->follow = yard_follow (world->actor, prefixes, 1, NULL, heard, lost, follower);
+    follower->end_at_answer = true;
+    world_turn (world);
+    world_new_broker (world, EPOCH_TWO); /* both are gone */
+    assert_null (follower->follow);
+    assert_int_equal (follower->lost, 0);
+}
+
 static void a_follow_may_be_ended_by_its_own_handler (void **state)
 {
     world_t *world = *state;
@@ -368,6 +461,11 @@ int main (void)
         CASE (the_history_is_asked_again_while_the_recorder_is_not_there),
         CASE (who_saw_no_change_is_told_that_events_are_lost),
         CASE (a_stream_the_broker_ends_goes_on_from_its_last_number),
+        CASE (a_snapshot_is_paged_behind_the_start_of_the_new_stream),
+        CASE (a_stream_from_now_that_never_began_means_lost),
+        CASE (a_stream_goes_on_when_its_connection_moved),
+        CASE (a_stream_that_is_gone_is_followed_again_behind_its_last_number),
+        CASE (a_follow_may_be_ended_while_the_end_of_its_ask_is_on_its_way),
         CASE (a_follow_may_be_ended_by_its_own_handler),
         CASE (a_follow_may_be_ended_in_the_middle_of_the_history),
         CASE (another_epoch_in_the_middle_of_the_history_begins_it_again),

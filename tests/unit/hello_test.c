@@ -134,6 +134,15 @@ static void only_another_epoch_is_told_to_the_class (void **state)
     assert_int_equal (guest_of (world)->new_epochs, 1);
 }
 
+static void another_connection_is_not_told_to_the_class (void **state)
+{
+    world_t *world = *state;
+    world_welcome (world, EPOCH_ONE);
+    world_move (world, EPOCH_ONE);
+    assert_int_equal (guest_of (world)->welcomed, 1);
+    assert_int_equal (world->actor->link, YARD_LINK_WELCOMED);
+}
+
 static void hello_first_without_an_id_brings_hello (void **state)
 {
     world_t *world = *state;
@@ -271,6 +280,7 @@ int main (void)
         CASE (hello_waits_for_a_broker),
         CASE (hello_is_said_again_after_two_silent_seconds),
         CASE (only_another_epoch_is_told_to_the_class),
+        CASE (another_connection_is_not_told_to_the_class),
         CASE (hello_first_without_an_id_brings_hello),
         CASE (a_refused_hello_ends_the_process),
         CASE (a_ping_is_answered_with_what_we_do),

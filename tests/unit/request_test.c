@@ -9,6 +9,7 @@ typedef struct {
     yard_request_t *kept [KEPT_MAX];
     size_t kept_count, ended, client_gone;
     int ended_code, settle_code;
+    bool waits; /* without a deadline */
     char client [64];
 } keeper_t;
 
@@ -16,7 +17,7 @@ static void ended (void *self, yard_request_t *request, void *argument, int code
 {
     keeper_t *keeper = self;
     assert_ptr_equal (argument, keeper);
-    assert_true (yard_request_left_ms (request) <= 60000);
+    assert_true (keeper->waits || yard_request_left_ms (request) <= 60000);
     keeper->ended++;
     keeper->ended_code = code;
 }
@@ -62,6 +63,14 @@ static int on_search (keeper_t *self, yard_request_t *request, const record_sear
     return yard_reply (request, &answer);
 }
 
+static int on_wait (keeper_t *self, yard_request_t *request, const job_wait_ask_t *ask)
+{
+    (void) ask;
+    self->kept [self->kept_count++] = request;
+    yard_request_keep (request, ended, self);
+    return 0;
+}
+
 static int settle (void *self, yard_error_t *error)
 {
     keeper_t *keeper = self;
@@ -78,6 +87,7 @@ static void client_gone (void *self, yard_string_t client)
 static const yard_route_t routes [] = {
     HANDLE (keeper_t, record_exists, on_exists),
     HANDLE (keeper_t, record_search, on_search),
+    HANDLE (keeper_t, job_wait, on_wait),
     { 0 },
 };
 
@@ -212,6 +222,46 @@ static void a_client_that_has_gone_takes_its_requests_along (void **state)
     assert_int_equal (keeper_of (world)->client_gone, 1);
     assert_string_equal (keeper_of (world)->client, "c1");
     world_expect_failure (world, "number_1", "gone");
+    world_expect_nothing (world);
+}
+
+static void a_connection_that_moved_ends_kept_requests_without_an_answer (void **state)
+{
+    world_t *world = *state;
+    ask (world, "12345678", "keep", 60000);
+    world_turn (world);
+    world_move (world, EPOCH_ONE);
+    assert_int_equal (keeper_of (world)->ended, 1);
+    assert_int_equal (keeper_of (world)->ended_code, YARD_GONE);
+    world_expect_nothing (world); /* the broker answered for us */
+}
+
+static void wait_without_a_deadline (world_t *world, const char *id)
+{
+    job_wait_ask_t ask;
+    yard_wire_init (job_wait_ask_type (), &ask);
+    world_ask (world, id, "job.wait", job_wait_ask_type (), &ask, "c7", -1);
+    world_turn (world);
+}
+
+static void who_said_no_hello_does_not_wait_for_ever (void **state)
+{
+    world_t *world = *state;
+    keeper_of (world)->waits = true;
+    wait_without_a_deadline (world, "12345678");
+    world->asker_said_hello = true;
+    wait_without_a_deadline (world, "12345679");
+    assert_int_equal (keeper_of (world)->kept_count, 2);
+    for (int i = 0; i < 600; i++) {
+        world_ping (world);
+        assert_int_equal (keeper_of (world)->ended, 0);
+        world_pass (world, 1000);
+        yard_envelope_t envelope;
+        world_expect (world, 'O', &envelope);
+    }
+    world_expect_failure (world, "12345678", "timeout");
+    assert_int_equal (keeper_of (world)->ended, 1);
+    assert_int_equal (yard_request_left_ms (keeper_of (world)->kept [1]), INT64_MAX);
     world_expect_nothing (world);
 }
 
@@ -352,6 +402,8 @@ int main (void)
         CASE (a_kept_request_ends_at_its_deadline),
         CASE (a_withdrawn_request_is_cancelled),
         CASE (a_client_that_has_gone_takes_its_requests_along),
+        CASE (a_connection_that_moved_ends_kept_requests_without_an_answer),
+        CASE (who_said_no_hello_does_not_wait_for_ever),
         CASE (another_epoch_ends_kept_requests_without_an_answer),
         CASE (a_failed_settle_takes_the_answers_back),
         CASE (an_answer_over_a_mebibyte_is_refused_by_its_sender),

@@ -312,6 +312,22 @@ static void a_withdrawn_follow_is_silent_and_its_id_free_again (void **state)
     expect (self, 'f', 'R', "x", NULL);
 }
 
+static void a_follow_of_a_connection_that_moved_is_gone_and_its_id_free (void **state)
+{
+    bench_t *self = *state;
+    join (self, 'z', 'd', "client/z", "");
+    follow (self, 'z', "YARD1Af", "{\"prefixes\":[\"\"]}");
+    expect (self, 'z', 'R', "f", NULL);
+    say_hello (self, 'y', 'd', "client/z", "");
+    expect (self, 'y', 'W', "", "");
+    expect_fail (self, 'y', "f", "event.follow", "gone");
+    tell (self, "download_done", "1");
+    pass (self, 0);
+    expect_nothing (self);
+    follow (self, 'y', "YARD1Af", "{\"prefixes\":[\"\"]}");
+    expect (self, 'y', 'R', "f", NULL);
+}
+
 static void too_many_follows_of_one_peer_are_busy (void **state)
 {
     bench_t *self = *state;
@@ -357,6 +373,7 @@ int main (void)
         EVENT_CASE (a_cursor_that_fell_out_of_the_log_gets_too_old),
         EVENT_CASE (a_follow_without_a_hello_is_refused_hello_first),
         EVENT_CASE (a_withdrawn_follow_is_silent_and_its_id_free_again),
+        EVENT_CASE (a_follow_of_a_connection_that_moved_is_gone_and_its_id_free),
         EVENT_CASE (too_many_follows_of_one_peer_are_busy),
         EVENT_CASE (a_lost_follower_leaves_the_others_their_events),
     };

@@ -114,23 +114,94 @@ static void over_tcp_a_broken_instance_may_come_back_on_another_connection (void
     ask (self, 'a', "YARD1A1", "job.lease");
     const sent_t *lease = expect (self, 'b', 'A', NULL, NULL);
     ask (self, 'z', "YARD1A2", "metadata.get");
-    forget_all (self);
+    const sent_t *asked = expect (self, 'a', 'A', NULL, NULL);
     self->refuses ['a'] = YARD_GONE;
     pass (self, 500);
     pass (self, 500);
     pong (self, 'b');
     expect_nothing (self); /* in its grace */
     say_hello (self, 'n', 'a', "downloader/1", POOL ("metadata.get"));
+    const welcome_t *welcome = read_as (self, welcome_type (), expect (self, 'n', 'W', "", "")->envelope.body);
+    assert_true (welcome->moved);
+    const sent_t *bye = expect (self, 'n', 'B', NULL, NULL); /* what it was asked */
+    assert_true (yard_string_equal (bye->envelope.id, asked->envelope.id));
     expect_fail (self, 'z', "2", "metadata.get", "gone");
-    const sent_t *bye = expect (self, 'b', 'B', NULL, NULL);
+    bye = expect (self, 'b', 'B', NULL, NULL); /* what it asked */
     assert_true (yard_string_equal (bye->envelope.id, lease->envelope.id));
-    expect (self, 'n', 'W', "", "");
+    expect_fail (self, 'n', "1", "job.lease", "gone");
+    expect_nothing (self);
+    answer (self, 'n', 'R', asked, "too late");
+    answer (self, 'b', 'R', lease, "too late");
+    expect_nothing (self);
     ask (self, 'z', "YARD1A3", "metadata.get");
     expect (self, 'n', 'A', NULL, NULL);
     ask (self, 'n', "YARD1A4", "job.lease");
     const sent_t *again = expect (self, 'b', 'A', NULL, NULL);
     const from_t *from = read_as (self, from_type (), again->envelope.from);
     assert_true (yard_string_is (from->client, "c1")); /* what the recorder holds for it is still its own */
+}
+
+static void what_the_new_connection_asked_before_its_hello_ends_too (void **state)
+{
+    bench_t *self = *state;
+    join (self, 'b', 'b', "recorder", SINGLE ("job.lease"));
+    join (self, 'a', 'a', "downloader/1", "");
+    ask (self, 'n', "YARD1A1", "job.lease");
+    forget_all (self);
+    say_hello (self, 'n', 'a', "downloader/1", "");
+    expect (self, 'b', 'B', NULL, NULL);
+    expect_fail (self, 'n', "1", "job.lease", "gone");
+    expect (self, 'n', 'W', "", "");
+    expect_nothing (self);
+}
+
+static void a_ping_that_was_not_taken_is_said_again_and_one_that_is_open_is_not (void **state)
+{
+    bench_t *self = *state;
+    self->keep_pings = true;
+    say_hello (self, 'a', 'a', "recorder", "");
+    forget_all (self);
+    self->refuses ['a'] = YARD_BUSY; /* its queue is full for a second */
+    pass (self, 0);
+    pass (self, 500);
+    expect_nothing (self);
+    self->refuses ['a'] = 0;
+    pass (self, 500);
+    expect (self, 'a', 'P', "", "");
+    pass (self, 500);
+    expect_nothing (self);
+    pong (self, 'a');
+    pass (self, 500);
+    expect (self, 'a', 'P', "", "");
+    for (int i = 0; i < 9; i++)
+        pass (self, 500);
+    expect_nothing (self);
+}
+
+static void a_peer_that_takes_no_ping_for_five_seconds_is_lost (void **state)
+{
+    bench_t *self = *state;
+    join (self, 'a', 'a', "recorder", "");
+    self->refuses ['a'] = YARD_BUSY;
+    pass (self, 0);
+    for (int i = 0; i < 9; i++)
+        pass (self, 500);
+    expect_nothing (self);
+    pass (self, 500);
+    expect_published (self, "actor_lost/recorder/");
+}
+
+static void who_took_an_ask_before_the_askers_hello_is_told_of_its_end (void **state)
+{
+    bench_t *self = *state;
+    join (self, 'b', 'b', "recorder", SINGLE ("job.lease"));
+    ask (self, 'z', "YARD1A1", "job.lease");
+    say_hello (self, 'z', 'd', "client/z", "");
+    forget_all (self);
+    say_texts (self, 'z', "YARD1B", NULL);
+    const bye_t *bye = read_as (self, bye_type (), expect (self, 'b', 'B', "", "")->envelope.body);
+    assert_true (yard_string_is (bye->client, "c2"));
+    expect_published (self, "actor_lost/client/z/");
 }
 
 static void over_tcp_the_grace_ends_after_ten_seconds (void **state)
@@ -201,6 +272,10 @@ int main (void)
         CASE (a_late_tick_does_not_blame_who_was_not_pinged),
         CASE (an_unread_mailbox_holds_the_sweep_up),
         CASE (over_tcp_a_broken_instance_may_come_back_on_another_connection),
+        CASE (what_the_new_connection_asked_before_its_hello_ends_too),
+        CASE (a_ping_that_was_not_taken_is_said_again_and_one_that_is_open_is_not),
+        CASE (a_peer_that_takes_no_ping_for_five_seconds_is_lost),
+        CASE (who_took_an_ask_before_the_askers_hello_is_told_of_its_end),
         CASE (over_tcp_the_grace_ends_after_ten_seconds),
         CASE (an_asker_that_does_not_read_has_vanished),
         CASE (strangers_are_forgotten_and_guests_are_not),

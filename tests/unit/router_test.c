@@ -59,6 +59,38 @@ static void a_refused_hello_enters_none_of_its_methods (void **state)
     expect_fail (self, 'z', "1", "install.list", "not_served");
 }
 
+/*  Runs what logs, and counts the lines that it wrote. */
+static size_t lines_of_refusals (bench_t *self, size_t count)
+{
+    char path [] = "/tmp/yard-router-XXXXXX", text [65536];
+    int file = mkstemp (path), before = dup (STDERR_FILENO);
+    assert_true (file >= 0 && before >= 0);
+    unlink (path);
+    dup2 (file, STDERR_FILENO);
+    for (size_t i = 0; i < count; i++)
+        say_texts (self, 'b', "YARD1H", "", "no hello", NULL);
+    dup2 (before, STDERR_FILENO);
+    close (before);
+    ssize_t size = pread (file, text, sizeof text, 0);
+    close (file);
+    size_t lines = 0;
+    for (ssize_t i = 0; i < size; i++)
+        lines += text [i] == '\n';
+    return lines;
+}
+
+static void refused_hellos_do_not_fill_the_log (void **state)
+{
+    bench_t *self = *state;
+    assert_int_equal (lines_of_refusals (self, 1000), 20);
+    self->now_ms += 60000;
+    assert_int_equal (lines_of_refusals (self, 1), 2); /* and how many were not said */
+    assert_int_equal (lines_of_refusals (self, 5), 5);
+    for (size_t i = 0; i < 1006; i++)
+        expect_fail (self, 'b', "", "", "invalid_message");
+    expect_nothing (self);
+}
+
 static void another_protocol_and_a_crooked_hello_are_refused (void **state)
 {
     bench_t *self = *state;
@@ -289,9 +321,9 @@ static void whoever_leans_on_another_welcome_says_hello_first (void **state)
     expect_nothing (self);
 }
 
-static void a_withdrawn_ask_is_told_to_its_server_and_its_answer_dropped (void **state)
+/*  The ask as its server got it; z has withdrawn it since. */
+static const sent_t *withdraw_one (bench_t *self)
 {
-    bench_t *self = *state;
     join (self, 'a', 'a', "recorder", SINGLE ("job.lease"));
     join (self, 'z', 'd', "client/z", "");
     ask (self, 'z', "YARD1A1", "job.lease");
@@ -299,7 +331,45 @@ static void a_withdrawn_ask_is_told_to_its_server_and_its_answer_dropped (void *
     say_texts (self, 'z', "YARD1B1", "", "", NULL);
     const sent_t *bye = expect (self, 'a', 'B', NULL, "");
     assert_true (yard_string_equal (bye->envelope.id, asked->envelope.id));
+    say_texts (self, 'z', "YARD1B1", "", "", NULL);
+    expect_nothing (self); /* once is enough */
+    return asked;
+}
+
+static void a_withdrawn_ask_is_told_to_its_server_and_its_failure_dropped (void **state)
+{
+    bench_t *self = *state;
+    const sent_t *asked = withdraw_one (self);
+    answer (self, 'a', 'F', asked, "cancelled");
+    answer (self, 'a', 'R', asked, "a second answer");
+    expect_nothing (self);
+}
+
+static void an_answer_that_crossed_a_withdrawal_can_be_given_back (void **state)
+{
+    bench_t *self = *state;
+    const sent_t *asked = withdraw_one (self);
     answer (self, 'a', 'R', asked, "grant");
+    expect (self, 'z', 'R', "1", "job.lease");
+    answer (self, 'a', 'F', asked, "cancelled");
+    expect_nothing (self);
+}
+
+static void a_withdrawn_ask_is_open_until_its_server_says_so (void **state)
+{
+    bench_t *self = *state;
+    self->configuration.bus.open_asks_max = 1;
+    const sent_t *asked = withdraw_one (self);
+    ask (self, 'z', "YARD1A2", "job.lease");
+    expect_fail (self, 'z', "2", "job.lease", "busy");
+    answer (self, 'a', 'F', asked, "cancelled");
+    ask (self, 'z', "YARD1A3", "job.lease");
+    expect (self, 'a', 'A', NULL, NULL);
+    say_texts (self, 'z', "YARD1B3", "", "", NULL);
+    expect (self, 'a', 'B', NULL, NULL);
+    self->refuses ['a'] = YARD_GONE; /* its server ends: nobody waits for that any more */
+    pass (self, 500);
+    expect_published (self, "actor_lost/recorder/");
     expect_nothing (self);
 }
 
@@ -362,6 +432,7 @@ int main (void)
         CASE (a_second_hello_of_a_live_instance_changes_nothing),
         CASE (a_held_place_and_a_held_single_method_are_taken),
         CASE (a_refused_hello_enters_none_of_its_methods),
+        CASE (refused_hellos_do_not_fill_the_log),
         CASE (another_protocol_and_a_crooked_hello_are_refused),
         CASE (an_ask_reaches_its_server_with_a_number_and_from),
         CASE (a_failure_of_the_server_passes_unopened),
@@ -375,7 +446,9 @@ int main (void)
         CASE (placed_methods_go_where_the_ask_says_or_to_the_host_loader),
         CASE (one_ask_more_than_the_limit_is_busy),
         CASE (whoever_leans_on_another_welcome_says_hello_first),
-        CASE (a_withdrawn_ask_is_told_to_its_server_and_its_answer_dropped),
+        CASE (a_withdrawn_ask_is_told_to_its_server_and_its_failure_dropped),
+        CASE (an_answer_that_crossed_a_withdrawal_can_be_given_back),
+        CASE (a_withdrawn_ask_is_open_until_its_server_says_so),
         CASE (crooked_frames_are_refused_and_harm_nothing),
         CASE (the_yard_lists_actors_methods_and_devices),
     };
