@@ -9,7 +9,7 @@
 
 #include <assert.h>
 #include "actors/formats/json_scan.h"
-#include "actors/formats/utf8.h"
+#include "actors/ground/utf8.h"
 
 /*  The shortest entry that is not refused: {"":{"dtype":"U8","shape":[],"data_offsets":[0,0]}. Bounds the
  *  list before it is counted. */

@@ -5,7 +5,7 @@
 
 #include <assert.h>
 #include "actors/formats/json_scan.h"
-#include "actors/formats/utf8.h"
+#include "actors/ground/utf8.h"
 #include "actors/ground/table.h"
 
 #define ENTRY_BYTES_MIN 7u /* "":"a", with its comma: bounds the list before it is counted */

@@ -3,8 +3,8 @@
  *
  *  RFC 3629: no overlong form, no surrogate, nothing above U+10FFFF. The byte 0 is a character like others.
  */
-#ifndef YARD_FORMATS_UTF8_H
-#define YARD_FORMATS_UTF8_H
+#ifndef YARD_GROUND_UTF8_H
+#define YARD_GROUND_UTF8_H
 
 #include <stddef.h>
 

@@ -2,7 +2,7 @@
 /*  utf8.c - the table of RFC 3629, section 4, walked; eight ASCII bytes in one step, since headers are nearly
  *  all ASCII
  */
-#include "actors/formats/utf8.h"
+#include "actors/ground/utf8.h"
 
 #include <stdint.h>
 #include "actors/ground/view.h"
