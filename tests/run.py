@@ -127,6 +127,12 @@ def tidy():
     step("clang-tidy finds nothing", not found, "\n".join(found[:40]))
 
 
+def model():
+    done = subprocess.run(["tests/model/run"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    step("the model of leases holds, and finds its planted bugs", done.returncode == 0, done.stdout[-4000:])
+    say(done.stdout)
+
+
 def rows():
     """Every row of tests/ROWS.md and the tests that name it; unproven rows last."""
     known = re.findall(r"^(R\d+\.\d+) (.*)$", open(os.path.join(ROOT, "tests/ROWS.md")).read(), re.M)
@@ -179,6 +185,7 @@ def main():
         programs("tsan", "actor")
         build("dev")
         tidy()
+        model()
         fuzz()
     finish()
 
