@@ -105,6 +105,7 @@ broker_ask_t *broker_asks_open (broker_asks_t *self, const yard_envelope_t *enve
     uint32_t slot = self->free_slots [--self->free_count];
     broker_ask_t *ask = &self->chunks [slot / CHUNK_SLOTS][slot % CHUNK_SLOTS];
     ask->number = ++self->serial << SLOT_BITS | slot;
+    ask->withdrawn = false;
     ask->asker = asker;
     ask->server = server;
     echo_keep (ask, envelope, envelope->id.size + envelope->name.size + prefix_bytes);

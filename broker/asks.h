@@ -18,6 +18,7 @@
 /*  bytes holds id, name, then the echoed frames. */
 struct broker_ask_t {
     uint64_t number; /* 0 = a free slot */
+    bool withdrawn; /* by its asker; open until its server says that it is over */
     broker_peer_t *asker, *server;
     TAILQ_ENTRY (broker_ask_t) of_asker, of_server;
     uint16_t id_size, name_size, prefix_count;

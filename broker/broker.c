@@ -199,6 +199,7 @@ int main (int argc, char **argv)
     yard_error_t error = { 0 };
     program_t program = { .signals = -1, .locks = { -1, -1, -1 } };
     set_limits ();
+    argp_err_exit_status = EXIT_CANNOT_START;
     yard_log_open ("broker", YARD_LOG_INFO);
     argp_parse (&parser, argc, argv, 0, NULL, &flags);
     int rc = start (&program, &flags, &error);

@@ -193,18 +193,32 @@ static int send_event (broker_router_t *self, const broker_follower_t *follower,
     return broker_send (self, follower->peer, &envelope);
 }
 
+static void fail (broker_router_t *self, broker_follower_t *follower, const yard_error_t *error)
+{
+    yard_envelope_t envelope = {
+        .id = { follower->id, follower->id_size },
+        .name = yard_string ("event.follow"),
+    };
+    broker_fail (self, follower->peer, &envelope, error);
+    drop (self, follower);
+}
+
 static void end_too_old (broker_router_t *self, broker_follower_t *follower)
 {
     yard_error_t error;
     yard_error (&error, YARD_TOO_OLD,
                 "the log begins at %llu, this follow stood at %llu: take a snapshot and follow anew",
                 (unsigned long long) broker_event_log_first (self->log), (unsigned long long) follower->seen);
-    yard_envelope_t envelope = {
-        .id = { follower->id, follower->id_size },
-        .name = yard_string ("event.follow"),
-    };
-    broker_fail (self, follower->peer, &envelope, &error);
-    drop (self, follower);
+    fail (self, follower, &error);
+}
+
+void broker_follows_cut (broker_router_t *self, broker_peer_t *peer)
+{
+    yard_error_t error;
+    yard_error (&error, YARD_GONE,
+                "the connection of this follow has ended: follow again behind the last number you saw");
+    while (!TAILQ_EMPTY (&peer->follows))
+        fail (self, TAILQ_FIRST (&peer->follows), &error);
 }
 
 /*  When it should be looked at again without a new event or credit; INT64_MAX = not before. */

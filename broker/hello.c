@@ -2,13 +2,18 @@
 /*  hello.c - lets actors and clients in
  *
  *  Promises: a hello is accepted whole or refused whole; said twice it changes nothing; said by a live instance on a new connection it
- *  moves the instance there, with its place, its methods and its name towards others. What was open on the old connection ends.
+ *  moves the instance there, with its place, its methods and its name towards others. What was open on the old connection ends, and
+ *  both sides of it are told.
  *  Refuses: another protocol, a gone instance, a place or method that a live one holds, methods without the role worker.
  */
 #include "actors/ground/log.h"
 #include "directory.h"
 
-static void welcome (broker_router_t *self, broker_peer_t *peer)
+#define REFUSED_WINDOW_MS ((int64_t) 60000)
+#define REFUSED_LINES_MAX \
+    20 /* of a window: a dozen actors that are started twice; a loop that never gives up does not fill the disk */
+
+static void welcome (broker_router_t *self, broker_peer_t *peer, bool moved)
 {
     welcome_t value;
     yard_wire_init (welcome_type (), &value);
@@ -16,6 +21,7 @@ static void welcome (broker_router_t *self, broker_peer_t *peer)
     value.number = broker_event_log_last (self->log);
     value.protocol = YARD_PROTOCOL;
     value.ping_ms = BROKER_PING_MS;
+    value.moved = moved;
     yard_envelope_t envelope = { .letter = 'W', .body = broker_pack (self, welcome_type (), &value) };
     broker_send_asker (self, peer, &envelope);
 }
@@ -45,7 +51,8 @@ static int check (const broker_peer_t *peer, const hello_t *hello, yard_error_t 
     return 0;
 }
 
-/*  A hello of an instance that is here already: the same connection, or its next one. */
+/*  A hello of an instance that is here already: the same connection, or its next one. Then what a stranger
+ *  asked on the new one before its hello ends too: the asker would not know which of its asks live. */
 static int again (broker_router_t *self, broker_peer_t *known, broker_peer_t *peer, const hello_t *hello,
                   yard_error_t *error)
 {
@@ -55,11 +62,9 @@ static int again (broker_router_t *self, broker_peer_t *known, broker_peer_t *pe
     if (known == peer)
         return 0;
     yard_log_info ("actor.moved", "place=%s client=%s", YARD_QUOTED (known->place), known->client);
-    broker_routing_end (self, known, true);
-    broker_routing_end (self, peer, true);
-    broker_unfollow_all (self, known);
+    broker_routing_cut (self, peer);
     broker_trust (self, known);
-    known->unreachable = known->ping_open = false;
+    known->unreachable = known->ping_open = known->ping_unsent = false;
     known->pong_ms = self->now_ms;
     broker_peer_move (self, known, peer);
     return 0;
@@ -76,6 +81,7 @@ static int join (broker_router_t *self, broker_peer_t *peer, const hello_t *hell
     if (rc)
         return rc;
     broker_peer_welcome (self, peer);
+    broker_routing_joined (peer);
     yard_log_info ("actor.joined", "place=%s client=%s process=%llu", YARD_QUOTED (peer->place), peer->client,
                    (unsigned long long) peer->process);
     return 0;
@@ -94,10 +100,24 @@ static void probe_holders (broker_router_t *self, const hello_t *hello)
     }
 }
 
+/*  Whoever is refused may try for ever. */
+static void log_refused (broker_router_t *self, const broker_peer_t *peer, const yard_error_t *error)
+{
+    if (self->now_ms - self->refused_since_ms >= REFUSED_WINDOW_MS) {
+        if (self->refused > REFUSED_LINES_MAX)
+            yard_log_warning ("hello.refused_more", "count=%llu",
+                              (unsigned long long) (self->refused - REFUSED_LINES_MAX));
+        self->refused_since_ms = self->now_ms;
+        self->refused = 0;
+    }
+    if (self->refused++ < REFUSED_LINES_MAX)
+        yard_log_warning ("hello.refused", "client=%s code=%s text=%s", peer->client,
+                          yard_error_row (error->code)->word, YARD_QUOTED (error->text));
+}
+
 static void refuse (broker_router_t *self, broker_peer_t *peer, const yard_error_t *error)
 {
-    yard_log_warning ("hello.refused", "client=%s code=%s text=%s", peer->client,
-                      yard_error_row (error->code)->word, YARD_QUOTED (error->text));
+    log_refused (self, peer, error);
     yard_envelope_t nameless = { .letter = 'H' };
     broker_fail (self, peer, &nameless, error);
 }
@@ -115,7 +135,7 @@ void broker_on_hello (broker_router_t *self, broker_peer_t *peer, const yard_env
         return;
     }
     broker_peer_t *known = broker_directory_instance (self->directory, hello.instance);
-    bool joins = !known && !peer->hello;
+    bool joins = !known && !peer->hello, moves = known && known != peer;
     if (peer->hello && known != peer)
         rc = yard_error (&error, YARD_TAKEN, "this connection has said hello as %s: open another for %.*s",
                          peer->place, YARD_VIEW (hello.place));
@@ -129,7 +149,11 @@ void broker_on_hello (broker_router_t *self, broker_peer_t *peer, const yard_env
         refuse (self, peer, &error);
         return;
     }
-    welcome (self, known ? known : peer);
+    welcome (self, known ? known : peer, moves);
+    if (moves) {
+        broker_routing_cut (self, known);
+        broker_follows_cut (self, known);
+    }
     if (joins)
         broker_publish_actor (self, &actor_joined_event, peer, "");
 }

@@ -56,7 +56,8 @@ struct broker_peer_t {
 
     /* Whether it lives. */
     int64_t hello_ms, pong_ms, ping_ms;
-    bool ping_open; /* sent at ping_ms, not yet answered */
+    bool ping_open; /* due at ping_ms, not yet answered */
+    bool ping_unsent; /* its connection had no room for it then */
     bool unreachable; /* a frame could not be sent: no asks go there any more */
     int64_t suspect_ms; /* since when; 0 = not suspected */
     const char *reason; /* of the suspicion */
@@ -78,6 +79,10 @@ struct broker_router_t {
     struct broker_peers_t strangers, guests, suspects;
     size_t guest_count;
     uint64_t last_peer;
+
+    /* hello.c */
+    int64_t refused_since_ms;
+    uint64_t refused; /* since then */
 
     broker_directory_t *directory;
     broker_asks_t *asks;
@@ -137,6 +142,10 @@ broker_letter_fn broker_on_pong; /* liveness.c */
 void broker_hello_first (broker_router_t *self, broker_peer_t *peer, const yard_envelope_t *envelope);
 /*  Ends what is open on the connection: gone to those who asked it, a withdrawal for what it asked. */
 void broker_routing_end (broker_router_t *self, broker_peer_t *peer, bool tell_servers);
+/*  The same where the peer lives on: it is told too, what it asked (gone) and what it was asked (B). */
+void broker_routing_cut (broker_router_t *self, broker_peer_t *peer);
+/*  Its end will be told from now on, also to those who took its asks before it said hello. */
+void broker_routing_joined (broker_peer_t *peer);
 
 /*  --- liveness.c ----------------------------------------------------------------------------------------------------------- */
 void broker_suspect (broker_router_t *self, broker_peer_t *peer, const char *reason);
@@ -162,6 +171,7 @@ int broker_follow (broker_router_t *self, broker_peer_t *peer, const yard_envelo
                    const event_follow_ask_t *ask, yard_error_t *error);
 bool broker_unfollow (broker_router_t *self, broker_peer_t *peer, yard_string_t id);
 void broker_unfollow_all (broker_router_t *self, broker_peer_t *peer);
+void broker_follows_cut (broker_router_t *self, broker_peer_t *peer); /* and it is told: gone */
 void broker_followers_flush (broker_router_t *self);
 
 /*  --- services.c ----------------------------------------------------------------------------------------------------------- */

@@ -68,6 +68,7 @@ void broker_tell_bye (broker_router_t *self, broker_peer_t *server, uint64_t num
     if (server->unreachable || send_bye (self, server, number, client) != YARD_BUSY)
         return;
     if (self->owed_count == OWED_MAX) {
+        server->unreachable = true; /* a pong does not mend it: this bye would be lost */
         broker_suspect (self, server, "it does not read what it is told");
         return;
     }
@@ -126,7 +127,8 @@ void broker_sweep (broker_router_t *self, broker_peer_t *peer, const char *reaso
     broker_peer_forget (self, peer);
 }
 
-/*  One outstanding: a peer that does not answer is not flooded for its return. */
+/*  One outstanding: a peer that does not answer is not flooded for its return. One that its full
+ *  connection did not take is said again until it does: nobody answers what he did not hear. */
 static void ping (broker_router_t *self, broker_peer_t *peer)
 {
     nothing_t nothing;
@@ -134,7 +136,7 @@ static void ping (broker_router_t *self, broker_peer_t *peer)
     yard_envelope_t envelope = { .letter = 'P', .body = broker_pack (self, nothing_type (), &nothing) };
     peer->ping_ms = peer->ping_open ? peer->ping_ms : self->now_ms;
     peer->ping_open = true;
-    broker_send (self, peer, &envelope);
+    peer->ping_unsent = broker_send (self, peer, &envelope) == YARD_BUSY;
 }
 
 void broker_probe (broker_router_t *self, broker_peer_t *peer)
@@ -154,7 +156,7 @@ void broker_on_pong (broker_router_t *self, broker_peer_t *peer, const yard_enve
     if (yard_wire_unpack (pong_type (), envelope->body.data, envelope->body.size, YARD_WIRE_ANSWER,
                           self->arena, &pong, NULL))
         return; /* a pong that cannot be read is none */
-    peer->ping_open = false;
+    peer->ping_open = peer->ping_unsent = false;
     peer->pong_ms = self->now_ms;
     peer->busy_us = pong.busy_us;
     peer->idle_us = pong.idle_us;
@@ -171,9 +173,9 @@ static void ping_guests (broker_router_t *self)
     broker_peer_t *peer;
     TAILQ_FOREACH (peer, &self->guests, link)
     {
-        if (!peer->ping_open)
+        if (!peer->ping_open || peer->ping_unsent)
             ping (self, peer);
-        else if (self->now_ms - peer->ping_ms >= PONG_MAX_MS)
+        if (peer->ping_open && self->now_ms - peer->ping_ms >= PONG_MAX_MS)
             broker_suspect (self, peer, "its loop gave no sign for 5 s");
     }
 }

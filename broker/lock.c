@@ -50,8 +50,10 @@ int broker_lock_clear (const char *endpoint, yard_error_t *error)
         return 0;
     const char *path = endpoint + sizeof scheme - 1;
     struct stat status;
-    if (path [0] == '@' || (lstat (path, &status) && errno == ENOENT))
+    if (path [0] == '@')
         return 0;
+    if (lstat (path, &status))
+        return errno == ENOENT ? 0 : yard_error_errno (error, errno, "cannot look at the socket %s", path);
     if (!S_ISSOCK (status.st_mode))
         return yard_error (error, YARD_INVALID_CONFIG,
                            "%s is no socket: it is left alone; choose another endpoint", path);

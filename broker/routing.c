@@ -207,13 +207,15 @@ void broker_on_answer (broker_router_t *self, broker_peer_t *peer, const yard_en
     }
     broker_ask_t *open = broker_asks_find (self->asks, envelope->id);
     if (!open || open->server != peer)
-        return; /* withdrawn, or its asker has gone, or none of this connection's business */
+        return; /* its asker has gone, or it is none of this connection's business */
     yard_string_t prefix [YARD_PREFIX_MAX];
     yard_envelope_t answer = broker_ask_echo (open, envelope->letter, envelope->body, prefix);
     broker_send_asker (self, open->asker, &answer);
     broker_asks_close (self->asks, open);
 }
 
+/*  A withdrawn ask stays open until its server has answered: an answer that was under way may grant something,
+ *  and only who asked for it can give it back. */
 void broker_on_bye (broker_router_t *self, broker_peer_t *peer, const yard_envelope_t *envelope)
 {
     if (!envelope->id.size) {
@@ -223,28 +225,55 @@ void broker_on_bye (broker_router_t *self, broker_peer_t *peer, const yard_envel
     }
     if (broker_unfollow (self, peer, envelope->id))
         return;
-    broker_ask_t *open = TAILQ_FIRST (&peer->asked), *next;
-    for (; open; open = next) {
-        next = TAILQ_NEXT (open, of_asker);
-        if (!yard_string_equal (broker_ask_id (open), envelope->id))
+    broker_ask_t *open;
+    TAILQ_FOREACH (open, &peer->asked, of_asker)
+    {
+        if (open->withdrawn || !yard_string_equal (broker_ask_id (open), envelope->id))
             continue;
+        open->withdrawn = true;
         broker_tell_bye (self, open->server, open->number, NULL);
-        broker_asks_close (self->asks, open);
     }
 }
 
-void broker_routing_end (broker_router_t *self, broker_peer_t *peer, bool tell_servers)
+void broker_routing_joined (broker_peer_t *peer)
+{
+    broker_ask_t *open;
+    TAILQ_FOREACH (open, &peer->asked, of_asker)
+    note_server (peer, open->server);
+}
+
+static void end_serving (broker_router_t *self, broker_peer_t *peer, bool tell_peer)
 {
     for (broker_ask_t *open; (open = TAILQ_FIRST (&peer->serving));) {
         char text [YARD_ERROR_TEXT_MAX];
         snprintf (text, sizeof text,
                   "%s ended before it answered: the outcome is unknown, repeat only with a once key",
                   peer->place);
+        if (tell_peer)
+            broker_tell_bye (self, peer, open->number, NULL);
         broker_fail_open (self, open, YARD_GONE, text);
         broker_asks_close (self->asks, open);
     }
+}
+
+void broker_routing_cut (broker_router_t *self, broker_peer_t *peer)
+{
+    end_serving (self, peer, true);
     for (broker_ask_t *open; (open = TAILQ_FIRST (&peer->asked));) {
-        if (tell_servers)
+        if (!open->withdrawn)
+            broker_tell_bye (self, open->server, open->number, NULL);
+        broker_fail_open (
+            self, open, YARD_GONE,
+            "the connection that asked this has ended: the outcome is unknown, repeat only with a once key");
+        broker_asks_close (self->asks, open);
+    }
+}
+
+void broker_routing_end (broker_router_t *self, broker_peer_t *peer, bool tell_servers)
+{
+    end_serving (self, peer, false);
+    for (broker_ask_t *open; (open = TAILQ_FIRST (&peer->asked));) {
+        if (tell_servers && !open->withdrawn)
             broker_tell_bye (self, open->server, open->number, NULL);
         broker_asks_close (self->asks, open);
     }

@@ -149,11 +149,15 @@ void yard_method_name (const yard_method_t *method, char *name)
         *dot = '.';
 }
 
+/*  Compared in place, not written out first: each ask of an actor looks through all methods here. */
 static bool name_is (const yard_method_t *method, yard_string_t name)
 {
-    char text [YARD_METHOD_NAME_MAX];
-    yard_method_name (method, text);
-    return yard_string_is (name, text);
+    size_t size = strlen (method->id), dot = strcspn (method->id, "_");
+    if (name.size != size || memcmp (name.data, method->id, dot) != 0)
+        return false;
+    if (dot == size)
+        return true;
+    return name.data [dot] == '.' && memcmp (name.data + dot + 1, method->id + dot + 1, size - dot - 1) == 0;
 }
 
 const yard_method_t *yard_method_find (yard_string_t name)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  actor.c - the loop: one turn after the other
  *
- *  Start here. The order of a turn is what the whole yard leans on: what is due, what comes, what is ready, what has ended; then settle; then
- *  it is said. Each step is a file: timer.c, mailbox.c (request.c, ask.c, follow.c, hello.c), watch.c, settle.c, outbox.c (publish.c),
- *  drain.c. main.c makes a process of it.
+ *  Start here. The order of a turn is what the whole yard leans on: what is due, what comes, what is ready,
+ *  what has ended; then settle; then it is said. Each step is a file: timer.c, mailbox.c (request.c, ask.c,
+ *  follow.c, hello.c), watch.c, settle.c, outbox.c (publish.c), drain.c. main.c makes a process of it.
  */
 #include "actor_inside.h"
 
@@ -147,7 +147,8 @@ void yard_offload (yard_actor_t *self, yard_work_fn *work, yard_done_fn *done, v
     yard_offload_pool_submit (self->pool, work, done, argument);
 }
 
-/*  --- what an actor may know ---------------------------------------------------------------------------------------------- */
+/*  --- what an actor may know
+ *  ---------------------------------------------------------------------------------------------- */
 void *yard_actor_self (const yard_actor_t *self)
 {
     return self->self;

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  actor.h - one process, one loop, one mailbox
  *
- *  An actor is a struct of yours and a table of what it answers. The runtime owns the loop, the socket to the broker, the timers and the
- *  manners: it says hello (again when the broker is another), answers pings, keeps deadlines, answers what nobody handles, drains
- *  when asked and exits non-zero when broken. Handlers never block: what takes longer than a millisecond is offloaded, or another process's work.
+ *  An actor is a struct of yours and a table of what it answers. The runtime owns the loop, the socket to the
+ *  broker, the timers and the manners: it says hello (again when the broker is another), answers pings, keeps
+ *  deadlines, answers what nobody handles, drains when asked and exits non-zero when broken. Handlers never
+ *  block: what takes longer than a millisecond is offloaded, or another process's work.
  *
- *  One turn of the loop: due timers -> poll -> mailbox (at most 64 messages) -> watched fds, mailbox again between them -> offloaded work that ended
- *  -> settle -> held answers and asks leave -> events leave -> watchdog and pong accounting.
+ *  One turn of the loop: due timers -> poll -> mailbox (at most 64 messages) -> watched fds, mailbox again
+ *  between them -> offloaded work that ended -> settle -> held answers and asks leave -> events leave ->
+ *  watchdog and pong accounting.
  *
  *  Invariants:
- *  - A request is answered exactly once: by yard_reply, yard_refuse, or the runtime (deadline, asker gone, actor closing).
- *  - Asks, events and answers made in a turn (settle included) leave after its settle, in this order; if settle fails,
- *    every answer of the turn becomes that failure, its events are dropped, and the handlers of its asks run with the failure.
+ *  - A request is answered exactly once: by yard_reply, yard_refuse, or the runtime (deadline, asker gone,
+ *    actor closing).
+ *  - Asks, events and answers made in a turn (settle included) leave after its settle, in this order; if
+ *    settle fails, every answer of the turn becomes that failure, its events are dropped, and the handlers of
+ *    its asks run with the failure.
  *  - The handler of an ask runs exactly once, never from inside yard_ask.
  *  - Everything here is called on the loop's thread.
  */
@@ -39,8 +43,9 @@ typedef struct yard_timer_t yard_timer_t;
 typedef struct yard_watch_t yard_watch_t;
 typedef struct yard_follow_t yard_follow_t;
 
-/*  Returns 0 when it has answered, or keeps the request and answers later. A negative code: the runtime answers with it, and with the sentence in
- *  yard_request_error (request). ask is valid until the request is answered. */
+/*  Returns 0 when it has answered, or keeps the request and answers later. A negative code: the runtime
+ *  answers with it, and with the sentence in yard_request_error (request). ask is valid until the request is
+ *  answered. */
 typedef int (yard_handler_fn) (void *self, yard_request_t *request, const void *ask);
 
 typedef struct {
@@ -88,7 +93,8 @@ enum {
     YARD_EXIT_CANNOT_START = 2
 };
 
-/*  main of every actor: flags --home DIR, --run DIR, --set key=value, --device NAME, --log LEVEL, --version; blocks until the end. */
+/*  main of every actor: flags --home DIR, --run DIR, --set key=value, --device NAME, --log LEVEL, --version;
+ *  blocks until the end. */
 int yard_actor_main (const yard_actor_class_t *class, int argc, char **argv);
 #ifdef YARD_SIMULATION
 #    define YARD_ACTOR_MAIN(class)
@@ -100,7 +106,8 @@ int yard_actor_main (const yard_actor_class_t *class, int argc, char **argv);
         }
 #endif
 
-/*  The same in pieces, for tests, the simulation, and programs that host an actor on a bus and clock of theirs. Borrows all of the options. */
+/*  The same in pieces, for tests, the simulation, and programs that host an actor on a bus and clock of
+ *  theirs. Borrows all of the options. */
 typedef struct {
     yard_bus_t *bus;
     const yard_clock_t *clock;
@@ -113,11 +120,13 @@ typedef struct {
 } yard_actor_options_t;
 int yard_actor_new (const yard_actor_class_t *class, const yard_actor_options_t *options, yard_actor_t **ret,
                     yard_error_t *error);
-/*  One turn, waiting at most timeout_ms (-1 = until something comes). false: it has ended; its exit code is in ret_exit. */
+/*  One turn, waiting at most timeout_ms (-1 = until something comes). false: it has ended; its exit code is
+ *  in ret_exit. */
 bool yard_actor_turn (yard_actor_t *self, int timeout_ms, int *ret_exit);
 void yard_actor_destroy (yard_actor_t **self_p); /* close, then free */
 
-/*  --- what an actor may know ---------------------------------------------------------------------------------------------- */
+/*  --- what an actor may know
+ *  ---------------------------------------------------------------------------------------------- */
 void *yard_actor_self (const yard_actor_t *self); /* your struct */
 void *yard_actor_prepared (const yard_actor_t *self);
 int64_t yard_now_ms (const yard_actor_t *self); /* monotonic, as of this turn's start */
@@ -134,9 +143,11 @@ void yard_actor_stop (yard_actor_t *self,
                       int exit_code); /* YARD_EXIT_DRAINED drains first; others leave at once */
 bool yard_actor_draining (const yard_actor_t *self);
 
-/*  --- requests ------------------------------------------------------------------------------------------------------------ */
-/*  Answers and frees the request; both return 0, so a handler ends with `return yard_reply (request, &answer);`. An answer that cannot be
- *  packed becomes the failure that says why. */
+/*  --- requests
+ *  ------------------------------------------------------------------------------------------------------------
+ *  */
+/*  Answers and frees the request; both return 0, so a handler ends with `return yard_reply (request,
+ *  &answer);`. An answer that cannot be packed becomes the failure that says why. */
 int yard_reply (yard_request_t *request, const void *answer);
 int yard_refuse (yard_request_t *request, int code, const char *format, ...)
     __attribute__ ((format (printf, 3, 4)));
@@ -151,14 +162,18 @@ const from_t *yard_request_from (const yard_request_t *request);
 const meta_t *yard_request_meta (const yard_request_t *request);
 const yard_method_t *yard_request_method (const yard_request_t *request);
 yard_string_t yard_request_body (const yard_request_t *request); /* the packed ask, for digests */
-int64_t yard_request_left_ms (const yard_request_t *request); /* until its deadline; INT64_MAX for none */
+/*  Until its deadline; INT64_MAX for none. An asker without hello has one in any case, since nobody tells
+ *  us when it has gone. */
+int64_t yard_request_left_ms (const yard_request_t *request);
 
-/*  For kept requests: told once when the runtime ends the request itself (deadline, asker gone or withdrew, closing). It is answered already; the
- *  handler forgets its pointer. code is timeout, gone or cancelled. */
+/*  For kept requests: told once when the runtime ends the request itself (deadline, asker gone or withdrew,
+ *  closing). It is answered already; the handler forgets its pointer. code is timeout, gone or cancelled. */
 typedef void (yard_ended_fn) (void *self, yard_request_t *request, void *argument, int code);
 void yard_request_keep (yard_request_t *request, yard_ended_fn *ended, void *argument);
 
-/*  --- asks ---------------------------------------------------------------------------------------------------------------- */
+/*  --- asks
+ *  ----------------------------------------------------------------------------------------------------------------
+ *  */
 typedef struct {
     int code; /* 0: answered */
     const void *answer; /* <method>_answer_t, NULL on failure; valid until the handler returns */
@@ -174,16 +189,20 @@ typedef struct {
     uint64_t ttl_s; /* 0 = none */
 } yard_ask_options_t;
 
-/*  Sends after settle, and while no broker has welcomed us waits for that until the deadline, which then means unreachable: certainly not done. An
- *  ask that the broker refuses with hello_first is sent again once by the runtime. answered may be NULL: then nobody is told.
- *  asked is 0 on failure to pack (the handler runs all the same, next turn), else a number for yard_withdraw. options may be NULL. */
+/*  Sends after settle, and while no broker has welcomed us waits for that until the deadline, which then
+ *  means unreachable: certainly not done. An ask that the broker refuses with hello_first is sent again once
+ *  by the runtime. answered may be NULL: then nobody is told. asked is 0 on failure to pack (the handler runs
+ *  all the same, next turn), else a number for yard_withdraw. options may be NULL. */
 uint64_t yard_ask (yard_actor_t *self, const yard_method_t *method, const void *ask,
                    const yard_ask_options_t *options, yard_answered_fn *answered, void *argument);
 /*  B with the id; the handler runs with YARD_CANCELLED, next turn. Unknown numbers are ignored. */
 void yard_withdraw (yard_actor_t *self, uint64_t asked);
 
-/*  --- events -------------------------------------------------------------------------------------------------------------- */
-/*  For actors without a store: lost if there is no broker. Actors with a store ask event.publish themselves (with change numbers). */
+/*  --- events
+ *  --------------------------------------------------------------------------------------------------------------
+ *  */
+/*  For actors without a store: lost if there is no broker. Actors with a store ask event.publish themselves
+ *  (with change numbers). */
 void yard_publish (yard_actor_t *self, const yard_event_t *event, const char *subject, const void *body);
 
 typedef struct {
@@ -193,14 +212,18 @@ typedef struct {
     const stamp_t *stamp;
 } yard_heard_t;
 typedef void (yard_heard_fn) (void *self, void *argument, const yard_heard_t *heard);
-/*  Some events are lost for good (too_old; another store; a broker ended before any change was seen): page a snapshot. */
+/*  Some events are lost for good (too_old; another store; a broker ended before any change was seen): page a
+ *  snapshot. The new stream has been asked for when this is called, so what is asked here is answered behind its
+ *  start. */
 typedef void (yard_lost_fn) (void *self, void *argument);
-/*  prefixes: count of them. Resumes by itself: same epoch from the last number, new epoch from event.history. */
+/*  prefixes: count of them. Resumes by itself: same epoch from the last number, new epoch from event.history.
+ *  */
 yard_follow_t *yard_follow (yard_actor_t *self, const char *const *prefixes, size_t count,
                             const char *subject, yard_heard_fn *heard, yard_lost_fn *lost, void *argument);
 void yard_unfollow (yard_follow_t **self_p);
 
-/*  --- time, files, threads ------------------------------------------------------------------------------------------------ */
+/*  --- time, files, threads
+ *  ------------------------------------------------------------------------------------------------ */
 typedef void (yard_timer_fn) (void *self, void *argument);
 yard_timer_t *yard_timer_new (yard_actor_t *self, yard_timer_fn *fire, void *argument); /* unarmed */
 void yard_timer_set (yard_timer_t *self,
@@ -212,7 +235,8 @@ yard_watch_t *yard_watch_new (yard_actor_t *self, int fd, short events, yard_rea
 void yard_watch_set (yard_watch_t *self, short events);
 void yard_watch_destroy (yard_watch_t **self_p); /* from inside its own callback too; does not close fd */
 
-/*  work on a pool thread, done on the loop. While the actor closes, done is called for all that was submitted. */
+/*  work on a pool thread, done on the loop. While the actor closes, done is called for all that was
+ *  submitted. */
 void yard_offload (yard_actor_t *self, yard_work_fn *work, yard_done_fn *done, void *argument);
 
 #endif

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  actor_inside.h - the loop's own struct and what its files tell each other; for the runtime and its tests alone
+/*  actor_inside.h - the loop's own struct and what its files tell each other; for the runtime and its tests
+ *  alone
  *
  *  Invariants:
- *  - What a turn says waits in `asks_held`, `said_held` and `published`; settle moves it to `asks_leaving` and `said_leaving`, and only from there it goes
- *    to the socket, in order, while the broker knows us (YARD_LINK_WELCOMED).
- *  - An open ask is in `asks` until its handler is due; then it is freed at once, or waits in `asks_ended` for the next turn.
+ *  - What a turn says waits in `asks_held`, `said_held` and `published`; settle moves it to `asks_leaving`
+ *    and `said_leaving`, and only from there it goes to the socket, in order, while the broker knows us
+ *    (YARD_LINK_WELCOMED).
+ *  - An open ask is in `asks` until its handler is due; then it is freed at once, or waits in `asks_ended`
+ *    for the next turn.
  *  - No handler is ever called from inside a function that a handler called.
  */
 #ifndef YARD_RUNTIME_ACTOR_INSIDE_H
@@ -134,7 +137,8 @@ int yard_timers_wait_ms (const yard_actor_t *actor, int timeout_ms); /* at most 
 void yard_mailbox_drain (yard_actor_t *actor);
 void yard_mailbox_malformed (yard_actor_t *actor, const char *why);
 
-/*  watch.c: polls the socket, the pool and the watched fds; then tells those that are ready, the mailbox between them. */
+/*  watch.c: polls the socket, the pool and the watched fds; then tells those that are ready, the mailbox
+ *  between them. */
 void yard_watches_poll (yard_actor_t *actor, int timeout_ms);
 void yard_watches_free (yard_actor_t *actor);
 
@@ -183,7 +187,7 @@ void yard_hello_pinged (yard_actor_t *actor, const yard_envelope_t *envelope);
 /*  follow.c */
 void yard_follow_heard (yard_actor_t *actor, const yard_envelope_t *envelope);
 bool yard_follow_ended (yard_actor_t *actor, const yard_envelope_t *envelope); /* F with a follow's id */
-void yard_follows_resume (yard_actor_t *actor); /* in a new epoch */
+void yard_follows_resume (yard_actor_t *actor); /* in a new epoch, on a new connection */
 void yard_follows_free (yard_actor_t *actor);
 
 /*  drain.c */

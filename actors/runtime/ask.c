@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  ask.c - what we want from others: each ask's handler runs exactly once
  *
- *  The life of an ask: held (until settle) -> leaving (until the socket takes it, and the broker knows us) -> sent -> its handler. It ends by
- *  the answer, a failure, its deadline, a withdrawal, another epoch or the actor's end; those that may come while a handler runs wait in
- *  `asks_ended` for the next turn.
+ *  The life of an ask: held (until settle) -> leaving (until the socket takes it, and the broker knows us) ->
+ *  sent -> its handler. It ends by the answer, a failure, its deadline, a withdrawal, another epoch or the
+ *  actor's end; those that may come while a handler runs wait in `asks_ended` for the next turn.
  *
- *  An ask that was never sent ends unreachable at its deadline, not timeout: it was certainly not done. An ask that the broker refused with
- *  hello_first is sent once more after the welcome, for the same reason; so its packed body is kept.
+ *  An ask that was never sent ends unreachable at its deadline, not timeout: it was certainly not done. An
+ *  ask that the broker refused with hello_first is sent once more after the welcome, for the same reason; so
+ *  its packed body is kept.
  */
 #include "actor_inside.h"
 
@@ -42,7 +43,9 @@ struct yard_open_ask_t {
     yard_error_t end; /* of an ended one */
 };
 
-/*  --- lists --------------------------------------------------------------------------------------------------------------- */
+/*  --- lists
+ *  ---------------------------------------------------------------------------------------------------------------
+ *  */
 static yard_ask_list_t *list_of (yard_open_ask_t *self)
 {
     switch (self->state) {
@@ -84,7 +87,8 @@ static void move_to (yard_open_ask_t *self, state_t state)
     list_add (self, state);
 }
 
-/*  --- the end of an ask --------------------------------------------------------------------------------------------------- */
+/*  --- the end of an ask
+ *  --------------------------------------------------------------------------------------------------- */
 static void ask_free (yard_open_ask_t *self)
 {
     list_remove (self);
@@ -178,7 +182,9 @@ static void deadline_passed (void *self, void *argument)
     finish (ask, &outcome);
 }
 
-/*  --- asking -------------------------------------------------------------------------------------------------------------- */
+/*  --- asking
+ *  --------------------------------------------------------------------------------------------------------------
+ *  */
 void yard_ask_id (uint64_t asked, char *ret_id)
 {
     ret_id [0] = 'a';
@@ -255,13 +261,20 @@ void yard_withdraw (yard_actor_t *actor, uint64_t asked)
 void yard_ask_drop (yard_actor_t *actor, uint64_t asked)
 {
     yard_open_ask_t *ask = yard_table_get_u64 (actor->asks, asked);
-    if (!ask)
+    if (ask) {
+        withdraw (ask);
+        ask_free (ask);
         return;
-    withdraw (ask);
-    ask_free (ask);
+    }
+    /* One that has ended waits for its turn; it stays in its place, since the list may be being walked. */
+    for (ask = actor->asks_ended.first; ask; ask = ask->next)
+        if (ask->number == asked)
+            ask->answered = NULL;
 }
 
-/*  --- leaving ------------------------------------------------------------------------------------------------------------- */
+/*  --- leaving
+ *  -------------------------------------------------------------------------------------------------------------
+ *  */
 void yard_asks_settled (yard_actor_t *actor, int code, const char *why)
 {
     for (yard_open_ask_t *ask; (ask = actor->asks_held.first);) {
@@ -318,7 +331,9 @@ int yard_asks_send (yard_actor_t *actor)
     return 0;
 }
 
-/*  --- answers ------------------------------------------------------------------------------------------------------------- */
+/*  --- answers
+ *  -------------------------------------------------------------------------------------------------------------
+ *  */
 static yard_open_ask_t *sent_ask (yard_actor_t *actor, yard_string_t id)
 {
     yard_open_ask_t *ask = yard_table_get_u64 (actor->asks, yard_ask_number (id));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  bus.c - what both buses share: the list of open sockets, the way to a bus's own functions, and messages
  *
- *  Refuses, for both, a frame over YARD_MESSAGE_MAX: the other end would cut the connection for it, and with it everything under way.
+ *  Refuses, for both, a frame over YARD_MESSAGE_MAX: the other end would cut the connection for it, and with
+ *  it everything under way.
  */
 #include "bus_class.h"
 
@@ -12,7 +13,8 @@
 
 /*  A message's memory starts at this many bytes: most messages are below it. */
 #define MESSAGE_BYTES_FIRST 4096
-/*  And is given back after a message that needed more than this, so that one big message does not weigh for ever. */
+/*  And is given back after a message that needed more than this, so that one big message does not weigh for
+ *  ever. */
 #define MESSAGE_BYTES_KEPT (2 * YARD_MESSAGE_MAX)
 
 #define FRAME_SLOTS (sizeof ((yard_message_t *) 0)->frames / sizeof (yard_string_t))
@@ -51,6 +53,13 @@ void yard_socket_close (yard_socket_t **self_p)
 {
     if (*self_p)
         socket_end (*self_p, false);
+    *self_p = NULL;
+}
+
+void yard_socket_kill (yard_socket_t **self_p)
+{
+    if (*self_p)
+        socket_end (*self_p, true);
     *self_p = NULL;
 }
 

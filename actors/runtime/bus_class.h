@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  bus_class.h - what a bus is made of: for bus.c and the two buses behind it, and nobody else
  *
- *  Invariants: every open socket is in its bus's list; bus.c puts it there and takes it out, the classes only make and free.
+ *  Invariants: every open socket is in its bus's list; bus.c puts it there and takes it out, the classes only
+ *  make and free.
  */
 #ifndef YARD_RUNTIME_BUS_CLASS_H
 #define YARD_RUNTIME_BUS_CLASS_H
@@ -35,13 +36,16 @@ struct yard_socket_t {
     char endpoint [YARD_ENDPOINT_MAX];
 };
 
+/*  yard_socket_close without the manners: nothing lingers. */
+void yard_socket_kill (yard_socket_t **self_p);
+
 static inline bool yard_socket_binds (const yard_socket_t *self)
 {
     return self->kind == YARD_SOCKET_ROUTER || self->kind == YARD_SOCKET_XPUB;
 }
 
-/*  How a receive fills a message: reset, add each frame, seal. Frames past the array are dropped; the count that is left is more than any
- *  valid message has, so whoever parses it refuses it. */
+/*  How a receive fills a message: reset, add each frame, seal. Frames past the array are dropped; the count
+ *  that is left is more than any valid message has, so whoever parses it refuses it. */
 void yard_message_reset (yard_message_t *self);
 void yard_message_add (yard_message_t *self, const void *data, size_t size);
 void yard_message_seal (yard_message_t *self);

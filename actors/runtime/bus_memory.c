@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  bus_memory.c - the bus inside one process, for tests and the simulation
  *
- *  Promises what ZeroMQ does: a dealer without a listener is told busy, a router's unknown peer is gone, 1,000 messages wait in one direction
- *  of a connection and no more, a publisher drops for a full subscriber, a connector finds the next listener of its name
- *  by itself and subscribes again there. What has been delivered is still read after its connection ended.
- *  Refuses a second listener of a name (taken).
+ *  Promises what ZeroMQ does: a dealer without a listener is told busy, a router's unknown peer is gone,
+ *  1,000 messages wait in one direction of a connection and no more, a publisher drops for a full subscriber,
+ *  a connector finds the next listener of its name by itself and subscribes again there. What has been
+ *  delivered is still read after its connection ended. Refuses a second listener of a name (taken).
+ *
+ *  Held (yard_bus_memory_hold), a message is under way on its connection until the scheduler lets it through.
  */
 #include "bus_class.h"
 
@@ -17,15 +19,7 @@
 #define ROUTING_ID_SIZE 5 /* as libzmq's: a 0 byte and a number of 32 bits */
 
 typedef struct end_t end_t;
-
-/*  One connection. It outlives its ends while messages that came over it wait to be read. */
-typedef struct link_t {
-    struct link_t *next; /* of the listener */
-    end_t *connector, *listener;
-    unsigned char id [ROUTING_ID_SIZE];
-    size_t waiting [2]; /* towards the connector, towards the listener */
-    bool open;
-} link_t;
+typedef struct link_t link_t;
 
 typedef struct packet_t {
     struct packet_t *next;
@@ -34,6 +28,16 @@ typedef struct packet_t {
     size_t count;
     yard_string_t frames []; /* their bytes lie behind */
 } packet_t;
+
+/*  One connection. It outlives its ends while messages that came over it wait to be read. */
+struct link_t {
+    link_t *next; /* of the listener */
+    end_t *connector, *listener;
+    unsigned char id [ROUTING_ID_SIZE];
+    size_t waiting [2]; /* towards the connector, towards the listener; those under way too */
+    packet_t *under_way [2]; /* of a held bus, oldest first */
+    bool open;
+};
 
 typedef struct prefix_t {
     struct prefix_t *next;
@@ -52,6 +56,9 @@ struct end_t {
 typedef struct {
     yard_bus_t base;
     uint32_t links_made;
+    bool held;
+    void (*before_send) (void *context);
+    void *context;
 } memory_bus_t;
 
 enum {
@@ -88,16 +95,51 @@ static packet_t *packet_new (link_t *link, size_t direction, const yard_string_t
     return self;
 }
 
+static void arrive (packet_t *packet)
+{
+    link_t *link = packet->link;
+    end_t *target = packet->direction == TO_LISTENER ? link->listener : link->connector;
+    packet->next = NULL;
+    *target->last_p = packet;
+    target->last_p = &packet->next;
+}
+
 static int deliver (link_t *link, size_t direction, const yard_string_t *frames, size_t count)
 {
     if (link->waiting [direction] == YARD_HIGH_WATER_MAX)
         return YARD_BUSY;
-    end_t *target = direction == TO_LISTENER ? link->listener : link->connector;
     packet_t *packet = packet_new (link, direction, frames, count);
     link->waiting [direction]++;
-    *target->last_p = packet;
-    target->last_p = &packet->next;
+    if (!((memory_bus_t *) link->listener->base.bus)->held) {
+        arrive (packet);
+        return 0;
+    }
+    packet_t **last_p = &link->under_way [direction];
+    while (*last_p)
+        last_p = &(*last_p)->next;
+    *last_p = packet;
     return 0;
+}
+
+/*  The oldest one under way is there. */
+static packet_t *let (link_t *link, size_t direction)
+{
+    packet_t *packet = link->under_way [direction];
+    if (packet) {
+        link->under_way [direction] = packet->next;
+        arrive (packet);
+    }
+    return packet;
+}
+
+static void lose_under_way (link_t *link)
+{
+    for (size_t direction = 0; direction < 2; direction++)
+        for (packet_t *packet; (packet = link->under_way [direction]);) {
+            link->under_way [direction] = packet->next;
+            link->waiting [direction]--;
+            free (packet);
+        }
 }
 
 static packet_t *packet_take (end_t *self)
@@ -112,7 +154,8 @@ static packet_t *packet_take (end_t *self)
     return packet;
 }
 
-/*  --- subscriptions ------------------------------------------------------------------------------------------------------- */
+/*  --- subscriptions
+ *  ------------------------------------------------------------------------------------------------------- */
 static prefix_t **prefix_find (end_t *self, yard_string_t prefix)
 {
     prefix_t **at_p = &self->prefixes;
@@ -169,7 +212,9 @@ static int subscribe (end_t *self, yard_string_t frame)
     return 0;
 }
 
-/*  --- connections --------------------------------------------------------------------------------------------------------- */
+/*  --- connections
+ *  ---------------------------------------------------------------------------------------------------------
+ *  */
 static void link_make (end_t *connector, end_t *listener)
 {
     memory_bus_t *bus = (memory_bus_t *) connector->base.bus;
@@ -199,6 +244,7 @@ static void link_break (link_t *self)
     *at_p = self->next;
     self->connector->link = NULL;
     self->open = false;
+    lose_under_way (self);
     link_release (self);
 }
 
@@ -238,9 +284,9 @@ static int end_open (yard_bus_t *bus, yard_socket_kind_t kind, const char *endpo
     return 0;
 }
 
+/*  What a connector has said lingers, as the real one's: it still arrives. */
 static void end_close (yard_socket_t *base, bool at_once)
 {
-    (void) at_once; /* nothing ever lingers here */
     end_t *self = (end_t *) base;
     while (self->prefixes) {
         prefix_t *prefix = self->prefixes;
@@ -249,6 +295,8 @@ static void end_close (yard_socket_t *base, bool at_once)
             tell_publisher (self, 0, (yard_string_t){ prefix->data, prefix->size });
         free (prefix);
     }
+    while (self->link && !at_once && let (self->link, TO_LISTENER))
+        continue;
     if (self->link)
         link_break (self->link);
     while (self->links)
@@ -259,7 +307,9 @@ static void end_close (yard_socket_t *base, bool at_once)
     free (self);
 }
 
-/*  --- messages ------------------------------------------------------------------------------------------------------------ */
+/*  --- messages
+ *  ------------------------------------------------------------------------------------------------------------
+ *  */
 static int send_routed (end_t *self, const yard_string_t *frames, size_t count)
 {
     for (link_t *link = self->links; link; link = link->next)
@@ -279,6 +329,9 @@ static int send_published (end_t *self, const yard_string_t *frames, size_t coun
 static int end_send (yard_socket_t *base, const yard_string_t *frames, size_t count)
 {
     end_t *self = (end_t *) base;
+    const memory_bus_t *bus = (memory_bus_t *) base->bus;
+    if (bus->before_send)
+        bus->before_send (bus->context);
     switch (base->kind) {
     case YARD_SOCKET_ROUTER:
         return send_routed (self, frames, count);
@@ -304,7 +357,8 @@ static bool end_receive (yard_socket_t *base, yard_message_t *message)
     return true;
 }
 
-/*  As libzmq: a router and a publisher always are (they find out by sending), a dealer while its one connection takes more. */
+/*  As libzmq: a router and a publisher always are (they find out by sending), a dealer while its one
+ *  connection takes more. */
 static bool writable (const end_t *self)
 {
     if (self->base.kind != YARD_SOCKET_DEALER)
@@ -344,6 +398,79 @@ static int bus_poll (yard_bus_t *bus, yard_poll_t *items, size_t count, int time
 static void bus_free (yard_bus_t *bus)
 {
     free (bus);
+}
+
+/*  --- a scheduler's hands
+ *  -------------------------------------------------------------------------------------------------------------
+ *  */
+void yard_bus_memory_hold (yard_bus_t *bus, void (*before_send) (void *context), void *context)
+{
+    memory_bus_t *self = (memory_bus_t *) bus;
+    self->held = true;
+    self->before_send = before_send;
+    self->context = context;
+}
+
+/*  Finds the which-th direction with something under way, counting them; NULL and their number past the last. */
+static link_t *find_under_way (const yard_bus_t *bus, size_t which, size_t *ret_direction, size_t *ret_count)
+{
+    *ret_count = 0;
+    for (yard_socket_t *socket = bus->first; socket; socket = socket->next)
+        for (link_t *link = ((end_t *) socket)->links; link; link = link->next)
+            for (size_t direction = 0; direction < 2; direction++) {
+                if (!link->under_way [direction])
+                    continue;
+                *ret_direction = direction;
+                if ((*ret_count)++ == which)
+                    return link;
+            }
+    return NULL;
+}
+
+size_t yard_bus_memory_under_way (const yard_bus_t *bus)
+{
+    size_t direction, count;
+    find_under_way (bus, SIZE_MAX, &direction, &count);
+    return count;
+}
+
+void yard_bus_memory_let (yard_bus_t *bus, size_t which, yard_passed_t *ret)
+{
+    size_t direction, count;
+    link_t *link = find_under_way (bus, which, &direction, &count);
+    assert (link);
+    const packet_t *packet = let (link, direction);
+    bool routed = direction == TO_LISTENER && link->listener->base.kind == YARD_SOCKET_ROUTER;
+    *ret = (yard_passed_t){ .connector = &link->connector->base,
+                            .to_connector = direction == TO_CONNECTOR,
+                            .frames = packet->frames + (routed ? 1 : 0),
+                            .count = packet->count - (routed ? 1 : 0) };
+}
+
+void yard_bus_memory_cut (yard_socket_t *connector)
+{
+    end_t *self = (end_t *) connector;
+    if (self->link)
+        link_break (self->link);
+}
+
+void yard_bus_memory_connect (yard_socket_t *connector)
+{
+    end_t *self = (end_t *) connector;
+    for (yard_socket_t *other = connector->bus->first; other && !self->link; other = other->next)
+        if (fits (connector, other))
+            link_make (self, (end_t *) other);
+}
+
+void yard_bus_memory_kill (yard_socket_t **socket_p, size_t kept)
+{
+    end_t *self = (end_t *) *socket_p;
+    for (size_t i = 0; self->link && i < kept; i++)
+        let (self->link, TO_LISTENER);
+    for (link_t *link = self->links; link; link = link->next)
+        for (size_t i = 0; i < kept; i++)
+            let (link, TO_CONNECTOR);
+    yard_socket_kill (socket_p);
 }
 
 yard_bus_t *yard_bus_memory_new (void)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  bus_zmq.c - the bus over libzmq
  *
- *  Promises: no send or receive ever waits; nothing lingers at the end but what a dealer said last, for a second.
- *  The options are two tables below: what every socket gets, and what tcp gets on top. None of them meters work (that is credit's business);
- *  the high-water marks are safety valves.
+ *  Promises: no send or receive ever waits; nothing lingers at the end but what a dealer said last, for a
+ *  second. The options are two tables below: what every socket gets, and what tcp gets on top. None of them
+ *  meters work (that is credit's business); the high-water marks are safety valves.
  */
 #include "bus_class.h"
 
@@ -159,7 +159,8 @@ static void end_close (yard_socket_t *base, bool at_once)
     free (self);
 }
 
-/*  A subscriber speaks by socket option: only that way libzmq says it again to a publisher that comes back. */
+/*  A subscriber speaks by socket option: only that way libzmq says it again to a publisher that comes back.
+ *  */
 static int subscribe (zmq_end_t *self, yard_string_t frame)
 {
     assert (frame.size > 0);
@@ -168,7 +169,8 @@ static int subscribe (zmq_end_t *self, yard_string_t frame)
     return 0;
 }
 
-/*  A failure after the first frame means that the connection broke in the middle: libzmq has dropped the message whole. */
+/*  A failure after the first frame means that the connection broke in the middle: libzmq has dropped the
+ *  message whole. */
 static int end_send (yard_socket_t *base, const yard_string_t *frames, size_t count)
 {
     zmq_end_t *self = (zmq_end_t *) base;

@@ -46,25 +46,23 @@ struct yard_follow_t {
     bool *freed; /* set when the follow is freed while one of its handlers runs */
 };
 
-static void resume (yard_follow_t *self);
+static void ask_stream (yard_follow_t *self);
 
-/*  --- telling the handler: false when it ended the follow ------------------------------------------------------------------ */
-static bool tell_lost (yard_follow_t *self)
+/*  --- telling the handler ------------------------------------------------------------------ */
+/*  The last thing its caller does: the handler may end the follow. It is called when the new stream has
+ *  been asked for, so that what it pages is asked behind it, and nothing falls between. */
+static void tell_lost (yard_follow_t *self)
 {
-    bool freed = false;
     if (!self->lost)
-        return true;
+        return;
     yard_actor_t *actor = self->actor;
-    self->freed = &freed;
     yard_handling_begin (actor, "lost", "-");
     self->lost (actor->self, self->argument);
     yard_handling_end (actor);
-    if (!freed)
-        self->freed = NULL;
-    return !freed;
 }
 
-/*  A body that cannot be read is of a later version: the handler is told the name, and may ask. */
+/*  A body that cannot be read is of a later version: the handler is told the name, and may ask. false when
+ *  it ended the follow. */
 static bool tell (yard_follow_t *self, yard_string_t name, yard_string_t body, const stamp_t *stamp)
 {
     yard_actor_t *actor = self->actor;
@@ -108,8 +106,8 @@ static bool is_new (yard_follow_t *self, uint64_t change, yard_string_t store)
 static void start_from_now (yard_follow_t *self)
 {
     self->epoch [0] = 0;
-    if (tell_lost (self))
-        resume (self);
+    ask_stream (self);
+    tell_lost (self);
 }
 
 static void stream_ended (yard_follow_t *self, int code)
@@ -150,7 +148,9 @@ static void ask_stream (yard_follow_t *self)
     ask.epoch = yard_string (self->epoch);
     ask.credit = CREDIT;
     self->live = false;
-    self->stream = yard_ask (self->actor, &event_follow_method, &ask, NULL, stream_answered, self);
+    yard_ask (self->actor, &event_follow_method, &ask, NULL, stream_answered, self);
+    self->stream =
+        self->actor->last_asked; /* also of one that cannot be packed: its handler is still to come */
 }
 
 /*  --- the history --------------------------------------------------------------------------------------------------------- */
@@ -225,19 +225,26 @@ static void ask_history (yard_follow_t *self)
     ask.prefixes.items = self->prefixes;
     ask.prefixes.count = self->prefix_count;
     ask.limit = HISTORY_PAGE;
-    self->history = yard_ask (self->actor, &event_history_method, &ask, NULL, history_answered, self);
+    yard_ask (self->actor, &event_history_method, &ask, NULL, history_answered, self);
+    self->history = self->actor->last_asked; /* as in ask_stream */
 }
 
-/*  From wherever it stands: from now, behind the last number, or over the history. */
+/*  From wherever it stands: from now, behind the last number, or over the history. A stream from now that
+ *  was asked for before did not come about: what was told since then is not known. */
 static void resume (yard_follow_t *self)
 {
     yard_timer_set (&self->retry, -1);
-    if (!self->epoch [0] || strcmp (self->epoch, self->actor->epoch) == 0)
+    bool same = strcmp (self->epoch, self->actor->epoch) == 0, lost = !self->epoch [0];
+    if (lost || same)
         ask_stream (self);
     else if (self->change > 0)
         ask_history (self);
-    else if (tell_lost (self))
+    else {
         stream_from_start (self);
+        lost = true;
+    }
+    if (lost)
+        tell_lost (self);
 }
 
 static void retry (void *actor_self, void *argument)
@@ -246,8 +253,9 @@ static void retry (void *actor_self, void *argument)
     resume (argument);
 }
 
-/*  All begin anew in the new epoch: what they had asked names numbers of the old one. The handlers called here may end any follow, so each
- *  step looks from the front for one that still waits. */
+/*  All begin anew, in a new epoch or on a new connection: what they had asked is lost, or names numbers of
+ *  the old one. The handlers called here may end any follow, so each step looks from the front for one
+ *  that still waits. */
 void yard_follows_resume (yard_actor_t *actor)
 {
     for (yard_follow_t *follow = actor->follows; follow; follow = follow->next) {

@@ -103,12 +103,25 @@ bool yard_hello_send (yard_actor_t *actor)
     return true;
 }
 
-static void new_epoch (yard_actor_t *actor)
+/*  Another broker, or the same on another connection: either way nobody knows any more the numbers that
+ *  were said before. */
+static void start_anew (yard_actor_t *actor, bool other)
 {
-    yard_log_info ("broker.changed", "epoch=%s", actor->epoch);
+    yard_log_info (other ? "broker.changed" : "broker.reconnected", "epoch=%s", actor->epoch);
     yard_outbox_forget (actor);
-    yard_requests_end (actor, YARD_GONE, "the broker was replaced");
-    yard_asks_lost (actor, false, "the broker was replaced before it answered; the outcome is unknown");
+    yard_requests_end (actor, YARD_GONE, "the connection to the broker ended");
+    yard_asks_lost (actor, false,
+                    other ? "the broker was replaced before it answered; the outcome is unknown"
+                          : "the connection ended before the answer came; the outcome is unknown");
+}
+
+static void tell_welcomed (yard_actor_t *actor, bool new_epoch)
+{
+    if (!actor->class->welcomed)
+        return;
+    yard_handling_begin (actor, "welcomed", "-");
+    actor->class->welcomed (actor->self, new_epoch);
+    yard_handling_end (actor);
 }
 
 void yard_hello_welcomed (yard_actor_t *actor, const yard_envelope_t *envelope)
@@ -128,17 +141,14 @@ void yard_hello_welcomed (yard_actor_t *actor, const yard_envelope_t *envelope)
     actor->ever_welcomed = true;
     actor->dirty = true; /* what waited for the welcome leaves in this turn */
     yard_timer_set (&actor->silence, SILENCE_MS);
-    if (!other)
-        return;
-    if (!first)
-        new_epoch (actor);
-    else
+    if (first)
         yard_log_info ("broker.welcomed", "place=%s epoch=%s", actor->place, actor->epoch);
-    if (actor->class->welcomed) {
-        yard_handling_begin (actor, "welcomed", "-");
-        actor->class->welcomed (actor->self, !first);
-        yard_handling_end (actor);
-    }
+    else if (other || welcome.moved)
+        start_anew (actor, other);
+    else
+        return;
+    if (other)
+        tell_welcomed (actor, !first);
     if (!first)
         yard_follows_resume (actor);
 }

@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define STRANGER_MS_MAX \
+    600000 /* ten minutes: who waits longer says hello, or says for how long (meta.deadline_ms) */
 #define BROKER_NUMBER_SIZE 8 /* of the id that the broker puts in place of the asker's (ARCHITECTURE 2) */
 
 static void request_free (yard_request_t *self)
@@ -178,11 +180,16 @@ static yard_request_t *request_new (yard_actor_t *actor, const yard_envelope_t *
     return NULL;
 }
 
+/*  Nobody tells us when a peer without hello has gone. What it waits for without a deadline would stay for
+ *  ever, and many of them would fill YARD_OPEN_REQUESTS_MAX. */
 static void set_deadline (yard_request_t *self)
 {
     int64_t deadline_ms = self->meta.has_deadline_ms ? self->meta.deadline_ms : self->method->deadline_ms;
-    if (!self->meta.has_deadline_ms && deadline_ms == 0)
-        return;
+    if (!self->meta.has_deadline_ms && deadline_ms == 0) {
+        if (self->from.hello)
+            return;
+        deadline_ms = STRANGER_MS_MAX;
+    }
     self->due_ms = self->actor->now_ms + deadline_ms;
     yard_timer_set (&self->deadline, deadline_ms);
 }

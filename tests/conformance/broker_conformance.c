@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  broker_conformance.c - one conversation through the broker's sockets, the same over memory, ipc and tcp
  *
- *  Everything runs on this thread, turn by turn: nobody waits for anybody but for a message, at most DEADLINE_MS.
+ *  Everything runs on this thread, turn by turn: nobody waits for anybody but for a message, at most
+ *  DEADLINE_MS.
  */
 #include <stdarg.h>
 #include <stddef.h>

@@ -29,7 +29,9 @@ typedef struct {
     yard_message_t message;
 } carrier_t;
 
-/*  --- small steps ---------------------------------------------------------------------------------------------------------- */
+/*  --- small steps
+ *  ----------------------------------------------------------------------------------------------------------
+ *  */
 static yard_socket_t *open_socket (carrier_t *self, yard_socket_kind_t kind, const char *endpoint)
 {
     bool binds = kind == YARD_SOCKET_ROUTER || kind == YARD_SOCKET_XPUB;
@@ -92,7 +94,9 @@ static yard_string_t greet (carrier_t *self, yard_socket_t *dealer, yard_socket_
     return (yard_string_t){ id, peer.size };
 }
 
-/*  --- the suite ------------------------------------------------------------------------------------------------------------ */
+/*  --- the suite
+ *  ------------------------------------------------------------------------------------------------------------
+ *  */
 static void messages_arrive_whole_and_in_order (void **state)
 {
     carrier_t *self = *state;
@@ -187,7 +191,8 @@ static void a_dealer_without_a_listener_is_busy (void **state)
     yard_socket_close (&dealer);
 }
 
-/*  Numbers from the sender until it is told busy; then every one of them comes, in order, and there is room again. */
+/*  Numbers from the sender until it is told busy; then every one of them comes, in order, and there is room
+ *  again. */
 static void fill_and_empty (carrier_t *self, yard_bus_t *from_bus, yard_socket_t *from, yard_string_t peer,
                             yard_bus_t *to_bus, yard_socket_t *to)
 {
@@ -455,7 +460,9 @@ static void the_bus_closes_what_is_open (void **state)
     /* The group's teardown destroys the buses, in its time. */
 }
 
-/*  --- carriers ------------------------------------------------------------------------------------------------------------- */
+/*  --- carriers
+ *  -------------------------------------------------------------------------------------------------------------
+ *  */
 static int begin (void **state)
 {
     carrier_t *self = *state;

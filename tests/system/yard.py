@@ -31,10 +31,10 @@ class Failed(Exception):
 class Client:
     """One DEALER. Without hello it is a guest; with hello it answers pings whenever it waits."""
 
-    def __init__(self, run, hello=False):
+    def __init__(self, run, hello=False, endpoint=None):
         self.socket = zmq.Context.instance().socket(zmq.DEALER)
         self.socket.linger = 0
-        self.socket.connect(f"ipc://{run}/command.ipc")
+        self.socket.connect(endpoint or f"ipc://{run}/command.ipc")
         self.answers, self.events, self.welcome = {}, [], None
         if hello:
             instance = uuid.uuid4().hex

@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdint.h>
 #include <cmocka.h>
+#include "actors/ground/durable.h"
 #include "proto/configuration.h"
 
 typedef struct {
@@ -219,6 +220,69 @@ static void a_run_directory_too_long_for_a_socket_is_refused (void **state)
     assert_int_equal (read_home (home, "bus: {command: 'ipc:///a', event: 'ipc:///b'}\n", NULL), 0);
 }
 
+/*  The values as one text; the home's own temporary name is part of models_dir in all of them. */
+static void say_values (const home_t *home, yard_buffer_t *ret)
+{
+    yard_buffer_init (ret, YARD_MESSAGE_MAX);
+    assert_int_equal (yard_wire_json (configuration_type (), home->values, ret, NULL), 0);
+}
+
+static void assert_same_values (home_t *home, const char *text, const yard_buffer_t *expected)
+{
+    yard_buffer_t found;
+    if (read_home (home, text, NULL))
+        fail_msg ("%s", home->error.text);
+    say_values (home, &found);
+    assert_string_equal (found.data, expected->data);
+    yard_buffer_clear (&found);
+}
+
+/*  deploy/modelyard.yaml with the first # of every line removed. */
+static void uncomment (const char *text, yard_buffer_t *ret)
+{
+    yard_buffer_init (ret, YARD_CONFIGURATION_BYTES_MAX);
+    while (*text) {
+        size_t size = strcspn (text, "\n");
+        assert_true (size == 0 || *text == '#');
+        yard_buffer_printf (ret, "%.*s\n", size ? (int) size - 1 : 0, text + (size ? 1 : 0));
+        text += size + (text [size] == '\n');
+    }
+}
+
+static void assert_has_key (const char *text, const char *indent, const char *name)
+{
+    char line [128];
+    snprintf (line, sizeof line, "\n#%s%s:", indent, name);
+    if (!strstr (text, line))
+        fail_msg ("deploy/modelyard.yaml has no line \"%s\"; run protogen", line + 1);
+}
+
+/* R8.2 */
+static void the_delivered_file_has_every_key_and_says_the_defaults (void **state)
+{
+    home_t *home = *state;
+    yard_buffer_t defaults, open;
+    char *text;
+    size_t size;
+    const yard_wire_type_t *whole = configuration_type ();
+    assert_int_equal (read_home (home, NULL, NULL), 0);
+    say_values (home, &defaults);
+    assert_int_equal (
+        yard_file_read ("deploy/modelyard.yaml", YARD_CONFIGURATION_BYTES_MAX, &text, &size, NULL), 0);
+    assert_same_values (home, text, &defaults);
+    uncomment (text, &open);
+    assert_same_values (home, open.data, &defaults);
+    for (size_t i = 0; i < whole->field_count; i++) {
+        const yard_wire_field_t *field = &whole->fields [i];
+        assert_has_key (text, "", field->name);
+        for (size_t k = 0; field->kind == YARD_WIRE_RECORD && k < field->type ()->field_count; k++)
+            assert_has_key (text, "  ", field->type ()->fields [k].name);
+    }
+    yard_buffer_clear (&open);
+    yard_buffer_clear (&defaults);
+    free (text);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown (name, open_home, close_home)
 
 int main (void)
@@ -234,6 +298,7 @@ int main (void)
         CASE (a_value_outside_its_bounds_is_refused),
         CASE (a_file_over_its_bound_is_refused),
         CASE (a_run_directory_too_long_for_a_socket_is_refused),
+        CASE (the_delivered_file_has_every_key_and_says_the_defaults),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

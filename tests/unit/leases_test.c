@@ -330,6 +330,57 @@ static void a_delay_does_not_outlive_a_restart (void **state)
     assert_int_equal (leased, id);
 }
 
+/*  The job is leased still; its time must not take the lease out of memory, where nothing would ever bring it back. */
+static void a_delay_that_was_rolled_back_does_not_end_the_lease (void **state)
+{
+    fixture_t *self = *state;
+    size_t moved;
+    uint64_t leased, id = submit (self, 10, ""),
+                     token = fixture_grant (self, "w1", job_kind_download, &leased);
+    fixture_commit (self);
+    assert_int_equal (fail_again (self, id, token, 5000), 0);
+    recorder_book_revert (&self->book);
+    self->book.now_ms += 5000;
+    expire (self);
+    assert_string_equal (extend (self, id, token, 1, &moved), "");
+    self->book.now_ms += LEASE_MS;
+    expire (self);
+    assert_int_equal (fixture_job (self, id).status, job_status_enqueued);
+}
+
+static void a_delayed_job_whose_cancel_was_undone_is_granted_later (void **state)
+{
+    fixture_t *self = *state;
+    job_t job;
+    uint64_t leased, id = submit (self, 10, ""),
+                     token = fixture_grant (self, "w1", job_kind_download, &leased);
+    assert_int_equal (fail_again (self, id, token, 5000), 0);
+    assert_int_equal (recorder_book_enter (&self->book, &self->error), 0);
+    assert_int_equal (recorder_job_cancel (&self->book, id, &job, &self->error), 0);
+    assert_int_equal (recorder_book_leave (&self->book, YARD_TOO_LARGE, &self->error), YARD_TOO_LARGE);
+    self->book.now_ms += 5000;
+    expire (self);
+    fixture_grant (self, "w1", job_kind_download, &leased);
+    assert_int_equal (leased, id);
+}
+
+static void a_revoked_lease_is_named_by_its_token (void **state)
+{
+    fixture_t *self = *state;
+    uint64_t leased, moved [2], id = submit (self, 10, ""),
+                                old = fixture_grant (self, "w1", job_kind_download, &leased);
+    size_t count;
+    reconcile (self, "w1", NULL, 0);
+    uint64_t token = fixture_grant (self, "w1", job_kind_download, &leased);
+    job_progress_t both [2] = { { .job = id, .token = old }, { .job = id, .token = token } };
+    job_extend_ask_t ask = { .leases = { both, 2 } };
+    job_extend_answer_t answer;
+    MUST (self, recorder_job_extend (&self->book, &ask, &answer, moved, &count, &self->error));
+    assert_int_equal (answer.revoked.count, 1);
+    assert_int_equal (answer.revoked.items [0].job, id);
+    assert_int_equal (answer.revoked.items [0].token, old);
+}
+
 static void a_turn_that_is_rolled_back_takes_its_grants_back (void **state)
 {
     fixture_t *self = *state;
@@ -379,6 +430,9 @@ int main (void)
         CASE (paused_and_cancelled_leases_are_revoked),
         CASE (a_job_that_failed_for_now_is_not_granted_before_its_time),
         CASE (a_delay_does_not_outlive_a_restart),
+        CASE (a_delay_that_was_rolled_back_does_not_end_the_lease),
+        CASE (a_delayed_job_whose_cancel_was_undone_is_granted_later),
+        CASE (a_revoked_lease_is_named_by_its_token),
         CASE (a_turn_that_is_rolled_back_takes_its_grants_back),
         CASE (a_refused_effect_leaves_the_lease_alone),
     };

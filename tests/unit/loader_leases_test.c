@@ -180,6 +180,25 @@ static void leases_are_listed_oldest_first (void **state)
     assert_int_equal (seen, 3);
 }
 
+/*  A new broker's c1 is another client: it must neither end an old lease nor be shown it. */
+static void owners_of_another_epoch_own_nothing_and_their_leases_end_soon (void **state)
+{
+    bed_t *bed = *state;
+    loader_lease_t *attached = grant (bed, "c1", LOADER_FOREVER), *yards = grant (bed, "", LOADER_FOREVER);
+    loader_lease_t *early = grant (bed, "c2", 500);
+    loader_leases_attach (bed->leases, attached);
+    assert_int_equal (loader_leases_orphan (bed->leases, 1000), 2);
+    assert_int_equal (loader_leases_end_owner (bed->leases, yard_string ("c1")), 0);
+    assert_string_equal (attached->owner, LOADER_ORPHAN);
+    assert_int_equal (early->ends_ms, 500);
+    assert_int_equal (loader_leases_next_ms (bed->leases), 500);
+    assert_int_equal (loader_leases_expire (bed->leases, 1000), 2);
+    assert_int_equal (bed->gone, 1); /* the attached one drains */
+    loader_leases_detach (bed->leases, attached);
+    assert_int_equal (bed->gone, 2);
+    assert_false (yards->over);
+}
+
 int main (void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown (name, make_bed, clear_bed)
@@ -192,6 +211,7 @@ int main (void)
         CASE (a_drained_lease_counts_against_the_limit),
         CASE (ids_that_are_no_lease_are_unknown),
         CASE (leases_are_listed_oldest_first),
+        CASE (owners_of_another_epoch_own_nothing_and_their_leases_end_soon),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

@@ -206,6 +206,24 @@ static void a_named_file_is_proven_instead_of_fetched (void **state)
     downloader_part_destroy (&part);
 }
 
+/*  Without journal and published hash the name alone speaks, and only in the yard's own staging. */
+static void a_name_is_a_proof_in_staging_alone (void **state)
+{
+    fixture_t *self = *state;
+    downloader_part_t *part = opened (self, 1, NULL);
+    complete (self, part);
+    downloader_part_destroy (&part);
+    assert_int_equal (downloader_part_new (self->path, SOURCE, 2, UNKNOWN, NULL, &part, NULL), 0);
+    downloader_part_trust_name (part);
+    assert_int_equal (downloader_part_open (part, NULL), 0);
+    assert_true (downloader_part_is_there (part));
+    downloader_part_destroy (&part);
+    part = opened (self, 3, NULL);
+    assert_false (downloader_part_is_there (part));
+    complete (self, part);
+    downloader_part_destroy (&part);
+}
+
 static void a_wrong_hash_or_size_gets_no_name (void **state)
 {
     fixture_t *self = *state;
@@ -274,6 +292,7 @@ int main (void)
         CASE (a_journal_of_another_source_is_not_believed),
         CASE (who_finds_the_lock_taken_copies_what_is_proven),
         CASE (a_named_file_is_proven_instead_of_fetched),
+        CASE (a_name_is_a_proof_in_staging_alone),
         CASE (a_wrong_hash_or_size_gets_no_name),
         CASE (symlinks_are_not_written_through),
         CASE (paths_that_lead_elsewhere_are_refused),

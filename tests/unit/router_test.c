@@ -336,11 +336,12 @@ static const sent_t *withdraw_one (bench_t *self)
     return asked;
 }
 
-static void a_withdrawn_ask_is_told_to_its_server_and_its_failure_dropped (void **state)
+static void a_withdrawn_ask_is_told_to_its_server_whose_last_word_is_passed_on (void **state)
 {
     bench_t *self = *state;
     const sent_t *asked = withdraw_one (self);
     answer (self, 'a', 'F', asked, "cancelled");
+    expect (self, 'z', 'F', "1", "job.lease");
     answer (self, 'a', 'R', asked, "a second answer");
     expect_nothing (self);
 }
@@ -363,12 +364,14 @@ static void a_withdrawn_ask_is_open_until_its_server_says_so (void **state)
     ask (self, 'z', "YARD1A2", "job.lease");
     expect_fail (self, 'z', "2", "job.lease", "busy");
     answer (self, 'a', 'F', asked, "cancelled");
+    expect (self, 'z', 'F', "1", "job.lease");
     ask (self, 'z', "YARD1A3", "job.lease");
     expect (self, 'a', 'A', NULL, NULL);
     say_texts (self, 'z', "YARD1B3", "", "", NULL);
     expect (self, 'a', 'B', NULL, NULL);
-    self->refuses ['a'] = YARD_GONE; /* its server ends: nobody waits for that any more */
+    self->refuses ['a'] = YARD_GONE; /* or until that one ends */
     pass (self, 500);
+    expect_fail (self, 'z', "3", "job.lease", "gone");
     expect_published (self, "actor_lost/recorder/");
     expect_nothing (self);
 }
@@ -446,7 +449,7 @@ int main (void)
         CASE (placed_methods_go_where_the_ask_says_or_to_the_host_loader),
         CASE (one_ask_more_than_the_limit_is_busy),
         CASE (whoever_leans_on_another_welcome_says_hello_first),
-        CASE (a_withdrawn_ask_is_told_to_its_server_and_its_failure_dropped),
+        CASE (a_withdrawn_ask_is_told_to_its_server_whose_last_word_is_passed_on),
         CASE (an_answer_that_crossed_a_withdrawal_can_be_given_back),
         CASE (a_withdrawn_ask_is_open_until_its_server_says_so),
         CASE (crooked_frames_are_refused_and_harm_nothing),

@@ -67,6 +67,23 @@ static void a_missing_token_does_not_stop_the_start (void **state)
     recorder_secrets_close (&secrets);
 }
 
+/*  A disk that fails for a moment must not cost the token for ever. */
+static void a_token_that_cannot_be_read_is_not_removed (void **state)
+{
+    fixture_t *self = *state;
+    char path [160];
+    submit_with (self, name_a);
+    fixture_commit (self);
+    snprintf (path, sizeof path, "%s/secrets", self->home);
+    mkdir (path, 0700);
+    snprintf (path, sizeof path, "%s/secrets/%s", self->home, name_a);
+    assert_int_equal (mkdir (path, 0700), 0); /* no file: reading fails for root too */
+    recorder_secrets_t *secrets = open_secrets (self);
+    assert_int_equal (recorder_secrets_get (secrets, yard_string (name_a)).size, 0);
+    assert_true (is_there (self, name_a));
+    recorder_secrets_close (&secrets);
+}
+
 static void a_grant_names_the_jobs_token_and_children_have_their_parents (void **state)
 {
     fixture_t *self = *state;
@@ -102,6 +119,7 @@ int main (void)
     const struct CMUnitTest tests [] = {
         CASE (a_start_reads_named_tokens_and_removes_the_others),
         CASE (a_missing_token_does_not_stop_the_start),
+        CASE (a_token_that_cannot_be_read_is_not_removed),
         CASE (a_grant_names_the_jobs_token_and_children_have_their_parents),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

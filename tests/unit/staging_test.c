@@ -117,6 +117,52 @@ static void parts_and_journals_are_no_finished_files (void **state)
                       YARD_CONFLICT);
 }
 
+static void a_model_may_have_part_or_journal_in_its_name (void **state)
+{
+    fixture_t *self = *state;
+    static const char *const names [] = { "lora.part2.safetensors",
+                                          "my.journal.safetensors",
+                                          "part",
+                                          "x.part.bin",
+                                          "v1.2",
+                                          ".part",
+                                          "a.part",
+                                          "a.part.17",
+                                          "a.journal",
+                                          "a.journal.new" };
+    for (size_t i = 0; i < sizeof names / sizeof names [0]; i++)
+        assert_int_equal (installer_staging_is_leftover (names [i]), i >= 5);
+    touch (self, names [0]);
+    const char *path;
+    uint64_t bytes;
+    assert_int_equal (installer_staging_file (self->staging, self->arena, &path, &bytes, NULL), 0);
+}
+
+static void a_copy_that_was_cut_makes_room_for_the_next (void **state)
+{
+    fixture_t *self = *state;
+    touch (self, ".a.3.copy");
+    self->lease.token = 4;
+    assert_int_equal (installer_staging_copy (self->source, self->staging, "a", false, &self->lease, NULL),
+                      0);
+    char path [PATH_MAX];
+    struct stat status;
+    yard_path_join (path, self->staging, ".a.3.copy", NULL);
+    assert_int_equal (stat (path, &status), -1);
+}
+
+static void a_copy_that_another_lease_finished_first_is_as_good (void **state)
+{
+    fixture_t *self = *state;
+    touch (self, "a");
+    assert_int_equal (installer_staging_copy (self->source, self->staging, "a", false, &self->lease, NULL),
+                      0);
+    const char *path;
+    uint64_t bytes;
+    assert_int_equal (installer_staging_file (self->staging, self->arena, &path, &bytes, NULL), 0);
+    assert_int_equal (bytes, 1); /* the other's, not written over */
+}
+
 int main (void)
 {
     const struct CMUnitTest tests [] = {
@@ -125,6 +171,10 @@ int main (void)
         cmocka_unit_test_setup_teardown (a_stopped_copy_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown (folders_and_missing_files_are_refused_by_name, setup, teardown),
         cmocka_unit_test_setup_teardown (parts_and_journals_are_no_finished_files, setup, teardown),
+        cmocka_unit_test_setup_teardown (a_model_may_have_part_or_journal_in_its_name, setup, teardown),
+        cmocka_unit_test_setup_teardown (a_copy_that_was_cut_makes_room_for_the_next, setup, teardown),
+        cmocka_unit_test_setup_teardown (a_copy_that_another_lease_finished_first_is_as_good, setup,
+                                         teardown),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);
 }

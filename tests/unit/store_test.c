@@ -138,6 +138,47 @@ static void an_undone_handler_leaves_the_others_of_its_turn (void **state)
     assert_int_equal (value, 0);
 }
 
+/*  A savepoint outside of a transaction commits when it is released: what was refused must not be done. */
+static void a_turn_that_sqlite_rolled_back_takes_no_more_effects (void **state)
+{
+    fixture_t *self = *state;
+    recorder_store_t *store = self->book.store;
+    uint64_t change = self->book.change, value;
+    job_submit_ask_t ask = fixture_download ("https://example.org/a");
+    uint64_t id = fixture_submit (self, &ask);
+    sqlite3 *database = sqlite3_db_handle (recorder_sql (store, RECORDER_SQL_begin));
+    assert_int_equal (sqlite3_exec (database, "ROLLBACK", NULL, NULL, NULL),
+                      SQLITE_OK); /* a full disk does this */
+    job_submit_answer_t answer;
+    assert_int_equal (
+        EFFECT_CODE (self, recorder_job_submit (&self->book, &ask, yard_string (""), &answer, &self->error)),
+        YARD_STORE_FAILED);
+    assert_int_equal (recorder_book_commit (&self->book, &self->error), YARD_STORE_FAILED);
+    assert_int_equal (self->book.change, change);
+    job_t job;
+    assert_int_equal (recorder_job_get (&self->book, id, &job, &self->error), YARD_UNKNOWN_JOB);
+    assert_int_equal (recorder_meta_get (store, "last_change", &value, &self->error), 0);
+    assert_int_equal (value, change);
+    fixture_submit (self, &ask); /* the next turn works */
+    fixture_commit (self);
+}
+
+static void a_handler_that_cannot_be_undone_costs_its_turn (void **state)
+{
+    fixture_t *self = *state;
+    recorder_store_t *store = self->book.store;
+    uint64_t value;
+    assert_int_equal (recorder_store_begin (store, &self->error), 0);
+    assert_int_equal (recorder_meta_put (store, "x", 1, &self->error), 0);
+    recorder_store_undo (store); /* there is no savepoint */
+    assert_int_equal (recorder_store_begin (store, &self->error), YARD_STORE_FAILED);
+    assert_int_equal (recorder_store_commit (store, &self->error), YARD_STORE_FAILED);
+    assert_int_equal (recorder_meta_get (store, "x", &value, &self->error), 0);
+    assert_int_equal (value, 0);
+    assert_int_equal (recorder_store_begin (store, &self->error), 0);
+    recorder_store_rollback (store);
+}
+
 static void a_forbidden_store_takes_no_writes (void **state)
 {
     fixture_t *self = *state;
@@ -180,6 +221,8 @@ int main (void)
         CASE (a_store_of_version_0_is_migrated),
         CASE (a_turn_that_is_rolled_back_leaves_nothing),
         CASE (an_undone_handler_leaves_the_others_of_its_turn),
+        CASE (a_turn_that_sqlite_rolled_back_takes_no_more_effects),
+        CASE (a_handler_that_cannot_be_undone_costs_its_turn),
         CASE (a_forbidden_store_takes_no_writes),
         CASE (a_whole_file_passes_the_check_and_a_damaged_one_does_not),
     };

@@ -69,6 +69,7 @@ Welcome = TypedDict(
         "number": int,  # of the last event of this epoch
         "protocol": int,  # version of the envelope
         "ping_ms": int,  # how often the broker pings
+        "moved": NotRequired[bool],  # you were here on another connection: what was open on that one has ended, answers to it are lost
     },
 )
 
@@ -570,6 +571,7 @@ JobRevoked = TypedDict(
     "JobRevoked",
     {
         "job": int,  # id
+        "token": NotRequired[int],  # of the lease that is no more; a later lease of the same job goes on
         "why": str,  # cancelled, paused, stale_token, unknown_job
     },
 )
@@ -911,6 +913,7 @@ JobsConfig = TypedDict(
     {
         "lease_ms": NotRequired[int],  # term of a lease without a word from its holder
         "attempts_max": NotRequired[int],  # grants without progress before a job is a dead letter
+        "disk_wait_ms": NotRequired[int],  # a full disk: how long until the job tries again by itself
         "history": NotRequired[int],  # changes kept for events --since
     },
 )
