@@ -21,6 +21,7 @@
 
 #define SETTINGS_MAX 30 /* --set words; more belongs into modelyard.yaml */
 #define PROGRAMS_ELSEWHERE "/usr/libexec/modelyard"
+#define PROGRAMS_BESIDE_BIN "../libexec/modelyard" /* where an installation below any other prefix has them */
 #define DOWN_MS 120000 /* three stages of 10 s each, killed after that, and a disk that syncs slowly */
 #define REPORT_MAX 1024 /* what the detached process tells the one that waits */
 
@@ -116,18 +117,20 @@ static int check_only (const char *only, yard_error_t *error)
     return 0;
 }
 
-/*  Beside this program, then where packages put it. */
+/*  Beside this program, then where its own installation put it, then where packages do. */
 static int find_program (const char *actor, char *ret_path, yard_error_t *error)
 {
-    char own [PATH_MAX], name [64], path [PATH_MAX];
+    char own [PATH_MAX], installed [PATH_MAX], name [64], path [PATH_MAX];
     ssize_t size = readlink ("/proc/self/exe", own, sizeof own - 1);
     own [size > 0 ? size : 0] = 0;
     char *slash = strrchr (own, '/');
     if (slash)
         *slash = 0;
     snprintf (name, sizeof name, "modelyard-%s", actor);
-    const char *const folders [] = { slash ? own : PROGRAMS_ELSEWHERE, PROGRAMS_ELSEWHERE };
-    for (size_t i = 0; i < 2; i++) {
+    bool has_own = slash && yard_path_join (installed, own, PROGRAMS_BESIDE_BIN, NULL) == 0;
+    const char *const folders [] = { has_own ? own : PROGRAMS_ELSEWHERE,
+                                     has_own ? installed : PROGRAMS_ELSEWHERE, PROGRAMS_ELSEWHERE };
+    for (size_t i = 0; i < sizeof folders / sizeof folders [0]; i++) {
         if (yard_path_join (path, folders [i], name, NULL) || access (path, X_OK))
             continue;
         snprintf (ret_path, PATH_MAX, "%s", path);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  protogen.c - writes MESSAGES.md, schema/<type>.json and python/modelyard/messages.py below a folder
+/*  protogen.c - writes MESSAGES.md, schema/<type>.json and python/modelyard/messages.py below one folder, and
+ *  modelyard.yaml into another
  *
- *      protogen proto
+ *      protogen proto deploy
  *
  *  Promises: the same rows give the same bytes; a schema whose type is gone is removed, so the folder holds
  *  what is said now and no more.
@@ -106,10 +107,9 @@ int main (int argc, char **argv)
 {
     char path [PATH_MAX];
     yard_buffer_t page;
-    if (argc != 2) {
-        fprintf (
-            stderr,
-            "usage: protogen FOLDER\nwrites MESSAGES.md, schema/ and python/modelyard/messages.py there\n");
+    if (argc != 3) {
+        fprintf (stderr, "usage: protogen PROTO DEPLOY\nwrites MESSAGES.md, schema/ and "
+                         "python/modelyard/messages.py into PROTO, modelyard.yaml into DEPLOY\n");
         return 2;
     }
     snprintf (path, sizeof path, "%s/python/modelyard", argv [1]);
@@ -122,6 +122,8 @@ int main (int argc, char **argv)
     write_page (argv [1], "MESSAGES.md", &page);
     protogen_python (&page);
     write_page (argv [1], "python/modelyard/messages.py", &page);
+    protogen_yaml (&page);
+    write_page (argv [2], "modelyard.yaml", &page);
     for (const yard_wire_type_t *const *type = yard_types (); *type; type++)
         if (stands_alone (*type))
             write_schema (argv [1], *type);

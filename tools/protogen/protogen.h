@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  protogen.h - what conversations.def says, told again to people, to validators and to Python
+/*  protogen.h - what the .def files say, told again to people, to validators and to Python
  *
  *  Each page is a function that appends its text to a buffer; protogen.c puts the texts into files. The same
  *  rows give the same bytes: no dates, no paths.
@@ -32,5 +32,6 @@ void protogen_roles (const yard_method_t *method, yard_buffer_t *ret, const char
 
 void protogen_markdown (yard_buffer_t *ret);
 void protogen_python (yard_buffer_t *ret);
+void protogen_yaml (yard_buffer_t *ret);
 
 #endif
