@@ -25,6 +25,8 @@ typedef struct {
     yard_error_t error;
 } delete_t;
 
+#define AGAIN_MS 1000 /* a recorder that was lost is back by then, or the sync tries again by itself */
+
 static void end_delete (delete_t *delete)
 {
     delete->owner->deleting--;
@@ -64,14 +66,27 @@ static void find_files (delete_t *delete)
             path = yard_arena_text (arena, (yard_string_t){ path, (size_t) (at - path) });
             break;
         }
-    if (parts >= 2 && !strstr (path, ".."))
+    if (parts >= 2 && path [0] != '.' && !strstr (path, ".."))
         delete->folder = yard_arena_printf (arena, "%s/%s", delete->owner->models, path);
+}
+
+/*  A folder whose manifest names another key is another model's, whatever path this record was given. */
+static bool is_anothers (const delete_t *delete)
+{
+    yard_arena_t *arena = yard_arena_new (64u * 1024 * 1024);
+    manifest_t manifest;
+    bool anothers = delete->inside && installer_manifest_read (delete->folder, arena, &manifest, NULL) == 0 &&
+                    !yard_string_equal (manifest.config.key, delete->config.key);
+    yard_arena_destroy (&arena);
+    return anothers;
 }
 
 static void work_hide (void *argument)
 {
     delete_t *delete = argument;
     find_files (delete);
+    if (delete->folder && is_anothers (delete))
+        delete->folder = NULL;
     if (!delete->folder)
         return;
     delete->trash = yard_arena_printf (delete->arena, "%s/.staging/delete-%.*s", delete->owner->models,
@@ -92,10 +107,22 @@ static void work_undo (void *argument)
         yard_durable_rename (delete->trash, delete->folder, &delete->error);
 }
 
+/*  What is neither deleted nor back where it was is decided by a sync, now and not at the next start. */
+static void decide_later (delete_t *delete)
+{
+    if (delete->moved)
+        yard_timer_set (delete->owner->again, AGAIN_MS);
+    end_delete (delete);
+}
+
 static void after_undo (void *self, void *argument)
 {
     (void) self;
-    end_delete (argument);
+    delete_t *delete = argument;
+    if (delete->error.code)
+        decide_later (delete);
+    else
+        end_delete (delete);
 }
 
 static void work_remove (void *argument)
@@ -130,9 +157,9 @@ static void on_deleted (void *pointer, void *argument, const yard_outcome_t *out
     if (delete->request)
         yard_refuse (delete->request, outcome->code, "%s", outcome->text);
     delete->request = NULL;
-    /* Unknown outcome (gone, timeout): the next sync decides by the record. */
+    /* Unknown outcome (gone, timeout): a sync decides by the record. */
     if (outcome->code == YARD_GONE || outcome->code == YARD_TIMEOUT)
-        end_delete (delete);
+        decide_later (delete);
     else
         yard_offload (self->actor, work_undo, after_undo, delete);
 }

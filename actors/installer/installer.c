@@ -10,6 +10,7 @@
 #include "actors/ground/durable.h"
 
 #define BEAT_MS 1000 /* leases are extended, progress is told (ARCHITECTURE 5) */
+#define AGAIN_MS 1000 /* a sync waits for the running one */
 #define SWEEP_MS 60000 /* staging of ended jobs is looked for */
 
 static void on_retry (void *pointer, void *argument)
@@ -21,7 +22,11 @@ static void on_retry (void *pointer, void *argument)
 static void on_again (void *pointer, void *argument)
 {
     (void) argument;
-    installer_sync_begin (pointer);
+    installer_t *self = pointer;
+    if (self->sync)
+        yard_timer_set (self->again, AGAIN_MS); /* what it is for may lie behind the running one */
+    else
+        installer_sync_begin (self);
 }
 
 static void on_sweep (void *pointer, void *argument)
@@ -43,8 +48,9 @@ static void on_extended (void *pointer, void *argument, const yard_outcome_t *ou
     for (size_t i = 0; i < answer->revoked.count; i++)
         for (size_t k = 0; k < INSTALLER_LEASES_MAX; k++) {
             installer_lease_t *lease = self->leases [k];
-            if (!lease || lease->job.id != answer->revoked.items [i].job)
-                continue;
+            if (!lease || lease->job.id != answer->revoked.items [i].job ||
+                lease->token != answer->revoked.items [i].token)
+                continue; /* a later lease of the same job goes on */
             yard_log_info ("lease.revoked", "job=%lu why=%.*s", (unsigned long) lease->job.id,
                            YARD_VIEW (answer->revoked.items [i].why));
             lease->revoked = true;
@@ -113,6 +119,7 @@ static void installer_welcomed (void *pointer, bool new_epoch)
 
 static size_t installer_drain (void *pointer)
 {
+    installer_sync_stop (pointer);
     return installer_leases_drain (pointer);
 }
 

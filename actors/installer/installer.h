@@ -61,8 +61,9 @@ void installer_step_place (installer_lease_t *lease);
 
 /*  --- staging.c: all of these block, for offload only */
 const char *installer_staging_path (const installer_t *self, uint64_t job, yard_arena_t *arena);
-/*  The one finished file of a staging directory (no .part, .journal, dot files), or not_found; conflict if
- *  there are several. */
+/*  Is this the name of something unfinished: a part, a journal, a copy, a dot file? */
+bool installer_staging_is_leftover (const char *name);
+/*  The one finished file of a staging directory, or not_found; conflict if there are several. */
 int installer_staging_file (const char *staging, yard_arena_t *arena, const char **ret_path,
                             uint64_t *ret_bytes, yard_error_t *error);
 /*  Copies (reflink where the file system can, hard link if link) a regular file to staging/name, whole or not
@@ -88,6 +89,7 @@ int installer_on_cancel (installer_t *self, yard_request_t *request, const insta
 int installer_on_delete (installer_t *self, yard_request_t *request, const install_delete_ask_t *ask);
 int installer_on_sync (installer_t *self, yard_request_t *request, const install_sync_ask_t *ask);
 void installer_sync_begin (installer_t *self); /* the whole, as at start */
+void installer_sync_stop (installer_t *self); /* its walk ends soon, and it with it */
 void installer_sync_destroy (installer_t *self); /* one that was cut by the end */
 void installer_sweep_staging (installer_t *self); /* only staging directories of ended jobs */
 void installer_describe (const job_t *job, install_job_t *ret); /* R2.5 from the row; borrows its strings */

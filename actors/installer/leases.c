@@ -10,6 +10,7 @@
 #include "actors/ground/durable.h"
 
 #define LEASE_ARENA_MAX (64u * 1024 * 1024) /* a job's row, its answers, and the manifest of 1,024 files */
+#define AGAIN_AFTER_MS 30000 /* until the prober, or whatever else a step lacked, may be back */
 #define RETRY_FIRST_MS 100 /* a recorder restarts in well under a second */
 #define RETRY_MAX_MS 5000 /* … or somebody has to start it by hand */
 
@@ -149,7 +150,9 @@ void installer_lease_fail (installer_lease_t *lease, int code, bool again, const
     ask.error_type = yard_string (yard_error_row (code)->word);
     ask.error = yard_string (text);
     ask.again = again;
-    ask.after_ms = again ? 30000 : 0; /* what another try needs (space, the prober) may take half a minute */
+    bool full = code == YARD_DISK_FULL || code == YARD_STORE_FAILED;
+    uint64_t disk_wait_ms = yard_actor_configuration (lease->owner->actor)->jobs.disk_wait_ms;
+    ask.after_ms = !again ? 0 : full ? disk_wait_ms : AGAIN_AFTER_MS;
     yard_ask (lease->owner->actor, &job_fail_method, &ask, NULL, on_handed_on, lease);
 }
 
@@ -161,6 +164,9 @@ static void take_grant (installer_t *self, const job_grant_t *grant)
     lease->arena = arena;
     lease->token = grant->token;
     yard_wire_copy (job_type (), &grant->job, arena, &lease->job);
+    /* Told with the next beat: a step that moves no bytes must not set back what the row says of them. */
+    atomic_store (&lease->bytes, lease->job.bytes);
+    atomic_store (&lease->total_bytes, lease->job.total_bytes);
     lease->staging = installer_staging_path (self, lease->job.id, arena);
     for (size_t i = 0; i < INSTALLER_LEASES_MAX; i++)
         if (!self->leases [i]) {

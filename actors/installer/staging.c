@@ -28,10 +28,18 @@ static bool ends_with (const char *text, const char *end)
     return size >= end_size && strcmp (text + size - end_size, end) == 0;
 }
 
-static bool is_finished_name (const char *name)
+/*  <name>.part.<token>: of a member that took over. "lora.part2.safetensors" is somebody's model. */
+static bool is_token_part (const char *name)
 {
-    return name [0] != '.' && !ends_with (name, ".part") && !strstr (name, ".part.") &&
-           !ends_with (name, ".journal");
+    const char *dot = strrchr (name, '.');
+    return dot && dot - name >= 5 && memcmp (dot - 5, ".part", 5) == 0 && dot [1] &&
+           strspn (dot + 1, "0123456789") == strlen (dot + 1);
+}
+
+bool installer_staging_is_leftover (const char *name)
+{
+    return name [0] == '.' || ends_with (name, ".part") || is_token_part (name) ||
+           ends_with (name, ".journal") || ends_with (name, ".journal.new");
 }
 
 int installer_staging_file (const char *staging, yard_arena_t *arena, const char **ret_path,
@@ -46,7 +54,7 @@ int installer_staging_file (const char *staging, yard_arena_t *arena, const char
     int code = 0;
     for (struct dirent *entry; code == 0 && (entry = readdir (directory));) {
         struct stat state;
-        if (!is_finished_name (entry->d_name))
+        if (installer_staging_is_leftover (entry->d_name))
             continue;
         if (fstatat (dirfd (directory), entry->d_name, &state, AT_SYMLINK_NOFOLLOW) ||
             !S_ISREG (state.st_mode))
@@ -114,6 +122,7 @@ static int fill (int from, int to, const char *name, installer_lease_t *lease, y
                                  "%s is a folder; installing folders is not built yet, give one file of it",
                                  name)
                    : yard_error (error, YARD_INVALID_SOURCE, "%s is no regular file", name);
+    atomic_store (&lease->bytes, 0); /* a copy that was cut begins anew */
     atomic_store (&lease->total_bytes, (uint64_t) before.st_size);
     if (ioctl (to, FICLONE, from)) {
         int code = copy_bytes (from, to, name, lease, error);
@@ -128,17 +137,32 @@ static int fill (int from, int to, const char *name, installer_lease_t *lease, y
     return fsync (to) ? yard_error_errno (error, errno, "fsync of the copy of %s", name) : 0;
 }
 
+/*  What a killed installer left would take the room of the copy. One that only was thought dead writes into nothing then, and its rename fails. */
+static int remove_copies (const char *staging, yard_error_t *error)
+{
+    DIR *directory = opendir (staging);
+    if (!directory)
+        return yard_error_errno (error, errno, "open %s", staging);
+    int code = 0;
+    for (struct dirent *entry; code == 0 && (entry = readdir (directory));)
+        if (entry->d_name [0] == '.' && ends_with (entry->d_name, ".copy") &&
+            unlinkat (dirfd (directory), entry->d_name, 0) && errno != ENOENT)
+            code = yard_error_errno (error, errno, "remove %s/%s", staging, entry->d_name);
+    closedir (directory);
+    return code;
+}
+
 int installer_staging_copy (const char *from, const char *staging, const char *name, bool link,
                             installer_lease_t *lease, yard_error_t *error)
 {
     yard_arena_t *arena = yard_arena_new (64 * 1024);
-    const char *part = yard_arena_printf (arena, "%s/.%s.copy", staging, name);
+    /* The token keeps two leases of one job apart: a half copy must never be renamed by the other. */
+    const char *part =
+        yard_arena_printf (arena, "%s/.%s.%lu.copy", staging, name, (unsigned long) lease->token);
     const char *whole = yard_arena_printf (arena, "%s/%s", staging, name);
-    int source = -1, target = -1, code;
-    if (unlink (part) && errno != ENOENT) { /* what a killed installer left */
-        code = yard_error_errno (error, errno, "remove %s", part);
+    int source = -1, target = -1, code = remove_copies (staging, error);
+    if (code)
         goto end;
-    }
     source = open (from, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (source < 0) {
         code = yard_error_errno (error, errno, "open %s", from);
@@ -160,6 +184,8 @@ int installer_staging_copy (const char *from, const char *staging, const char *n
         code = yard_durable_rename (part, whole, error);
     if (code)
         unlink (part);
+    if (code == YARD_CONFLICT)
+        code = 0; /* another lease of this job was faster: what has its name is whole */
 end:
     if (source >= 0)
         close (source);

@@ -71,19 +71,17 @@ static int tidy (const char *staging, yard_error_t *error)
     for (struct dirent *entry; code == 0 && (entry = readdir (directory));) {
         if (strcmp (entry->d_name, ".") == 0 || strcmp (entry->d_name, "..") == 0)
             continue;
-        bool leftover =
-            entry->d_name [0] == '.' || strstr (entry->d_name, ".part") || strstr (entry->d_name, ".journal");
-        if (leftover ? unlinkat (dirfd (directory), entry->d_name, 0)
-                     : fchmodat (dirfd (directory), entry->d_name, 0444, 0))
+        if (installer_staging_is_leftover (entry->d_name)
+                ? unlinkat (dirfd (directory), entry->d_name, 0)
+                : fchmodat (dirfd (directory), entry->d_name, 0444, 0))
             code = yard_error_errno (error, errno, "tidy %s/%s", staging, entry->d_name);
     }
     closedir (directory);
     return code;
 }
 
-static void work_place (void *argument)
+static void place (installer_lease_t *lease)
 {
-    installer_lease_t *lease = argument;
     place_t *step = lease->step;
     const char *staged;
     uint64_t bytes;
@@ -103,6 +101,11 @@ static void work_place (void *argument)
         installer_manifest_make (lease->staging, lease->job.id, &step->config, &lease->stop, lease->arena,
                                  &manifest, &step->error))
         return;
+    if (manifest.files.count != 1) {
+        yard_error (&step->error, YARD_INTEGRITY, "%s holds %zu files where one is due; install it again",
+                    lease->staging, manifest.files.count);
+        return;
+    }
     if (step->sha256.size && !yard_string_equal (step->sha256, manifest.files.items [0].sha256)) {
         yard_error (&step->error, YARD_INTEGRITY,
                     "%s changed between download and installation; install it again", staged);
@@ -116,6 +119,19 @@ static void work_place (void *argument)
         return;
     }
     step->placed = yard_durable_rename (lease->staging, step->folder, &step->error) == 0;
+}
+
+/*  An installer that was only thought dead may place the folder under our hands: then the staging is gone, or the name is taken, and a second
+ *  look finds our own model there. */
+static void work_place (void *argument)
+{
+    installer_lease_t *lease = argument;
+    place_t *step = lease->step;
+    place (lease);
+    if (step->error.code != YARD_NOT_FOUND && step->error.code != YARD_CONFLICT)
+        return;
+    step->error = (yard_error_t){ 0 };
+    place (lease);
 }
 
 /*  Cancelled between rename and record: what was placed goes. */
@@ -137,14 +153,60 @@ static void after_unplace (void *pointer, void *argument)
     installer_lease_done (argument);
 }
 
-/*  move: the source goes only now, when the record is committed. */
+/*  Is what lies at the source still what was installed? Its bytes are read back unless it is the placed file itself. */
+static int prove_source (installer_lease_t *lease, const char *source, const char *folder,
+                         yard_error_t *error)
+{
+    place_t *step = lease->step;
+    struct stat there, placed;
+    const char *file =
+        yard_arena_printf (lease->arena, "%s/%.*s", lease->owner->models, YARD_VIEW (step->config.path));
+    if (lstat (source, &there) == 0 && lstat (file, &placed) == 0 && there.st_dev == placed.st_dev &&
+        there.st_ino == placed.st_ino)
+        return 0;
+    manifest_t manifest;
+    int code = installer_manifest_read (step->folder, lease->arena, &manifest, error);
+    if (code == 0 && manifest.files.count != 1)
+        code = yard_error (error, YARD_INTEGRITY, "the manifest of %s names several files", step->folder);
+    if (code)
+        return code;
+    manifest.files.items [0].path = yard_string (strrchr (source, '/') + 1);
+    return installer_manifest_prove (folder, &manifest, lease->arena, error);
+}
+
+/*  move: the source goes only now, when the record is committed, and only if nobody has put something else there meanwhile. */
 static void work_take_source (void *argument)
 {
     installer_lease_t *lease = argument;
     const char *source = yard_arena_text (lease->arena, lease->job.install.source);
-    if (unlink (source) && errno != ENOENT)
-        yard_log_warning ("move.source_stays", "job=%lu path=%s errno=%d", (unsigned long) lease->job.id,
-                          source, errno);
+    const char *folder =
+        yard_arena_printf (lease->arena, "%.*s", (int) (strrchr (source, '/') - source), source);
+    yard_error_t error = { 0 };
+    folder = folder [0] ? folder : "/";
+    int code = prove_source (lease, source, folder, &error);
+    if (code == 0 && unlink (source) && errno != ENOENT)
+        code = yard_error_errno (&error, errno, "remove %s", source);
+    if (code == 0)
+        code = yard_durable_sync (folder, &error);
+    if (code && code != YARD_NOT_FOUND)
+        yard_log_warning ("move.source_stays", "job=%lu text=%s", (unsigned long) lease->job.id,
+                          YARD_QUOTED (error.text));
+}
+
+/*  stale_token: another lease has the job, and finds the folder by our key; or the job was cancelled before the record came, and then what was
+ *  placed goes. The row knows. */
+static void on_looked (void *pointer, void *argument, const yard_outcome_t *outcome)
+{
+    installer_t *self = pointer;
+    installer_lease_t *lease = argument;
+    const job_t *job = outcome->answer;
+    bool cancelled =
+        outcome->code == YARD_UNKNOWN_JOB || (outcome->code == 0 && job->status == job_status_cancelled);
+    if (cancelled) {
+        lease->clean = true;
+        yard_offload (self->actor, work_unplace, after_unplace, lease);
+    } else
+        installer_lease_done (lease);
 }
 
 static void on_recorded (void *pointer, void *argument, const yard_outcome_t *outcome)
@@ -165,10 +227,14 @@ static void on_recorded (void *pointer, void *argument, const yard_outcome_t *ou
     case YARD_UNKNOWN_JOB:
         yard_offload (self->actor, work_unplace, after_unplace, lease);
         return;
-    case YARD_STALE_TOKEN:
+    case YARD_STALE_TOKEN: {
+        job_id_t ask = { .id = lease->job.id };
+        yard_ask (self->actor, &job_get_method, &ask, NULL, on_looked, lease);
+        return;
+    }
     case YARD_GONE:
     case YARD_TIMEOUT:
-        /* Another lease has it, or will: the folder with our key stays and is found by that one. */
+        /* Another lease will have it: the folder with our key stays and is found by that one. */
         installer_lease_done (lease);
         return;
     default:

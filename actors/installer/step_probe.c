@@ -157,10 +157,13 @@ static void after_find (void *pointer, void *argument)
     (void) pointer;
     installer_lease_t *lease = argument;
     probe_t *step = lease->step;
-    if (step->error.code)
+    if (step->error.code) {
         installer_lease_fail (lease, step->error.code, false, step->error.text);
-    else
-        ask_probe (lease);
+        return;
+    }
+    atomic_store (&lease->bytes, step->bytes); /* a copy may have been over before it could be told of */
+    atomic_store (&lease->total_bytes, step->bytes);
+    ask_probe (lease);
 }
 
 void installer_step_probe (installer_lease_t *lease)

@@ -102,6 +102,8 @@ void installer_step_resolve (installer_lease_t *lease)
     lease->step = step;
     step->from = yard_arena_text (lease->arena, lease->job.install.source);
     step->name = installer_source_file_name (&lease->job.install, lease->arena);
+    if (installer_staging_is_leftover (step->name)) /* a model called x.part must not look like one */
+        step->name = yard_arena_printf (lease->arena, "%s_", step->name);
     job_list_ask_t ask;
     yard_wire_init (job_list_ask_type (), &ask);
     ask.has_kind = true;

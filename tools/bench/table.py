@@ -17,12 +17,12 @@ COLUMNS = ("what", "unit", "ours", "peer_name", "peer", "ratio", "goal", "met")
 
 def row(what: str, unit: str, ours: float, peer_name: Optional[str] = None, peer: Optional[float] = None,
         goal: Optional[str] = None) -> Dict[str, Any]:
-    """``goal`` is a comparison of ours: "< 10". ratio is ours / peer: below 1 we take less."""
+    """``goal`` is a comparison of ours: "< 10", or of ratio: "<= 1.3x". ratio is ours / peer: below 1 we take less."""
     met = None
+    ratio = round(ours / peer, 3) if peer else None
     if goal is not None:
         sign, number = goal.split()
-        met = GOALS[sign](ours, float(number))
-    ratio = round(ours / peer, 3) if peer else None
+        met = GOALS[sign](ratio if number.endswith("x") else ours, float(number.rstrip("x")))
     return {"what": what, "unit": unit, "ours": round(ours, 4), "peer_name": peer_name,
             "peer": None if peer is None else round(peer, 4), "ratio": ratio, "goal": goal, "met": met}
 
