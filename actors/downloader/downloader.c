@@ -56,14 +56,18 @@ static void note (downloader_t *self)
     yard_actor_note (self->actor, text);
 }
 
-/*  Stops what is still told of for this job; a last word under way stays. */
-static void stop_telling (downloader_t *self, uint64_t job, yard_string_t why)
+/*  Stops what is still told of under this lease, or under any of the job (token 0); a last word under way
+ *  stays. The token matters: an answer to an extend may be older than a grant of the same job, and must
+ *  not stop that one. */
+static void stop_telling (downloader_t *self, uint64_t job, uint64_t token, yard_string_t why)
 {
     job_progress_t unused;
-    for (size_t i = 0; i < self->count; i++)
-        if (downloader_lease_job (self->held [i].lease) == job &&
-            downloader_lease_progress (self->held [i].lease, &unused))
-            downloader_lease_revoke (self->held [i].lease, why);
+    for (size_t i = 0; i < self->count; i++) {
+        downloader_lease_t *lease = self->held [i].lease;
+        if (downloader_lease_job (lease) == job && (!token || downloader_lease_token (lease) == token) &&
+            downloader_lease_progress (lease, &unused))
+            downloader_lease_revoke (lease, why);
+    }
 }
 
 /*  --- leasing ------------------------------------------------------------------------------------------------------------ */
@@ -97,7 +101,7 @@ static void on_leased (void *actor_self, void *argument, const yard_outcome_t *o
     const job_lease_answer_t *answer = outcome->answer;
     for (size_t i = 0; i < answer->grants.count && self->count < self->limit; i++) {
         const job_grant_t *grant = &answer->grants.items [i];
-        stop_telling (self, grant->job.id,
+        stop_telling (self, grant->job.id, 0,
                       yard_string ("stale_token")); /* an older lease of ours that was thought lost */
         self->held [self->count++].lease =
             downloader_lease_new (self->actor, self->fetch, grant, on_over, self);
@@ -147,7 +151,8 @@ static void on_extended (void *actor_self, void *argument, const yard_outcome_t 
         return; /* the next one says it all again */
     const job_extend_answer_t *answer = outcome->answer;
     for (size_t i = 0; i < answer->revoked.count; i++)
-        stop_telling (self, answer->revoked.items [i].job, answer->revoked.items [i].why);
+        stop_telling (self, answer->revoked.items [i].job, answer->revoked.items [i].token,
+                      answer->revoked.items [i].why);
 }
 
 static void extend (downloader_t *self)

@@ -86,19 +86,30 @@ int downloader_part_new (const char *path, const char *source, uint64_t token, u
     return 0;
 }
 
-void downloader_part_destroy (downloader_part_t **self_p)
+void downloader_part_close (downloader_part_t *self)
 {
-    downloader_part_t *self = *self_p;
-    if (!self)
-        return;
     downloader_journal_destroy (&self->journal);
     if (self->fd >= 0)
         close (self->fd);
     if (self->directory >= 0)
         close (self->directory);
+    self->fd = self->directory = -1;
+}
+
+void downloader_part_destroy (downloader_part_t **self_p)
+{
+    downloader_part_t *self = *self_p;
+    if (!self)
+        return;
+    downloader_part_close (self);
     yard_sha256_destroy (&self->sha256);
     free (self);
     *self_p = NULL;
+}
+
+void downloader_part_trust_name (downloader_part_t *self)
+{
+    self->trusts_name = true;
 }
 
 void downloader_part_file_name (const downloader_part_t *self, const char *suffix, char *ret_name)

@@ -23,6 +23,9 @@ typedef struct downloader_part_t downloader_part_t;
 int downloader_part_new (const char *path, const char *source, uint64_t token, uint64_t size,
                          const char *sha256, downloader_part_t **ret, yard_error_t *error);
 void downloader_part_destroy (downloader_part_t **self_p); /* closes, which ends the lock; files stay */
+/*  The directory is the yard's own staging: only proven files have a name there, so one without journal
+ *  and published hash is finished too. Elsewhere it may be anybody's, and is fetched anew. */
+void downloader_part_trust_name (downloader_part_t *self);
 
 /*  B. Makes the directory, takes the lock, reads back and checks what the journal proves. After it `bytes` says where to go on; `is_there`: the
  *  finished file stands under its name and is proven. */
@@ -37,6 +40,9 @@ int downloader_part_checkpoint (downloader_part_t *self, yard_error_t *error);
 int downloader_part_publish (downloader_part_t *self, yard_error_t *error);
 /*  B. Removes part file and journal. */
 void downloader_part_remove (downloader_part_t *self);
+/*  B. Ends the lock; files stay. The last close of a removed file of many GiB takes its time. What can be
+ *  asked below stays. */
+void downloader_part_close (downloader_part_t *self);
 
 /*  What the server said of the file: goes into the journal with the next checkpoint. Changes neither bytes nor proofs. */
 void downloader_part_expect (downloader_part_t *self, uint64_t size, const char *validator);

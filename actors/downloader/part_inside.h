@@ -26,6 +26,7 @@ struct downloader_part_t {
     yard_sha256_t *sha256; /* of `bytes` */
     char sha256_text [YARD_SHA256_HEX_SIZE];
     bool reserved; /* space was asked for */
+    bool trusts_name; /* what has its name in this directory was proven by us */
     bool is_there, is_verified;
 };
 

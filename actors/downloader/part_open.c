@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include "actors/ground/durable.h"
+#include "actors/ground/fault.h"
 #include "actors/ground/log.h"
 #include "part_inside.h"
 
@@ -78,6 +79,12 @@ static int open_regular (const downloader_part_t *self, const char *name)
     return fd;
 }
 
+/*  false: another holds it. */
+static bool lock (int fd)
+{
+    return FAULT ("planted.no_lock") || flock (fd, LOCK_EX | LOCK_NB) == 0;
+}
+
 /*  An empty file of this name, locked by us; YARD_FILE_LOCKED when another holds it. What was there and nobody holds is removed: a fresh file is
  *  a new inode, so a writer that is not quite dead writes into nothing. */
 static int make_fresh (downloader_part_t *self, const char *suffix, int *ret_fd, yard_error_t *error)
@@ -86,7 +93,7 @@ static int make_fresh (downloader_part_t *self, const char *suffix, int *ret_fd,
     downloader_part_file_name (self, suffix, name);
     for (int tries = 0; tries < FRESH_TRIES_MAX; tries++) {
         int old = open_regular (self, name);
-        bool locked = old >= 0 && flock (old, LOCK_EX | LOCK_NB);
+        bool locked = old >= 0 && !lock (old);
         if (!locked)
             unlinkat (self->directory, name, 0);
         if (old >= 0)
@@ -94,7 +101,7 @@ static int make_fresh (downloader_part_t *self, const char *suffix, int *ret_fd,
         if (locked)
             break;
         int fd = openat (self->directory, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-        if (fd >= 0 && flock (fd, LOCK_EX | LOCK_NB) == 0) {
+        if (fd >= 0 && lock (fd)) {
             *ret_fd = fd;
             return 0;
         }
@@ -110,12 +117,11 @@ static int make_fresh (downloader_part_t *self, const char *suffix, int *ret_fd,
 static int begin_anew (downloader_part_t *self, int *ret_fd, yard_error_t *error)
 {
     char suffix [DOWNLOADER_PART_SUFFIX_SIZE] = ".part";
-    int rc = make_fresh (self, suffix, ret_fd, NULL);
+    int rc = make_fresh (self, suffix, ret_fd, error);
     if (rc == YARD_FILE_LOCKED) {
         snprintf (suffix, sizeof suffix, ".part.%llu", (unsigned long long) self->token);
         rc = make_fresh (self, suffix, ret_fd, error);
-    } else if (rc)
-        return make_fresh (self, suffix, ret_fd, error);
+    }
     if (rc == 0) {
         memset (self->head.suffix, 0, sizeof self->head.suffix);
         memcpy (self->head.suffix, suffix, strlen (suffix));
@@ -151,7 +157,7 @@ static int take_over (downloader_part_t *self, const downloader_proof_t *proof, 
     if (fd < 0)
         return yard_error_errno (error, errno, "cannot open %s", name);
     int rc;
-    if (flock (fd, LOCK_EX | LOCK_NB) == 0) {
+    if (lock (fd)) {
         rc = read_back (self, fd, proof, -1, error);
         if (rc == 0 && ftruncate (fd, (off_t) proof->bytes))
             rc = yard_error_errno (error, errno, "cannot cut %s", self->path);
@@ -182,8 +188,9 @@ static bool fits (const downloader_part_t *self, const downloader_journal_head_t
     return same_size && memcmp (self->head.source, head->source, sizeof head->source) == 0;
 }
 
-/*  The named file: renamed by us in an earlier life, which ended before the job did. Proven by what was published, or by the journal that
- *  outlived the rename, or, where there is neither, by having its name: only a proven file gets one. proof is NULL where no journal is. */
+/*  The named file: renamed by us in an earlier life, which ended before the job did. Proven by what was
+ *  published, or by the journal that outlived the rename, or, where there is neither, by having its name
+ *  in staging: only a proven file gets one there. proof is NULL where no journal is. */
 static bool is_finished (downloader_part_t *self, const downloader_proof_t *proof)
 {
     struct stat status;
@@ -205,7 +212,7 @@ static bool is_finished (downloader_part_t *self, const downloader_proof_t *proo
         right = strcmp (self->sha256_text, self->published_sha256) == 0;
         self->is_verified = right;
     } else if (right) {
-        right = !proof || (proof->bytes == size && proof->crc == self->crc);
+        right = proof ? proof->bytes == size && proof->crc == self->crc : self->trusts_name;
         yard_sha256_hex (self->sha256, self->sha256_text);
     }
     /* The rename may not be on the disk yet: a directory that cannot be synced proves nothing. */

@@ -17,7 +17,6 @@
 #include "transfer_inside.h"
 
 #define RESTARTS_MAX 3 /* a source that changes faster than that cannot be fetched */
-#define DISK_FULL_AFTER_MS 30000 /* until somebody may have made room */
 #define LOCKED_AFTER_MS 5000 /* until the other holder has noticed that it is one no more */
 
 /*  --- disk work ---------------------------------------------------------------------------------------------------------- */
@@ -45,7 +44,8 @@ downloader_event_t downloader_transfer_give_up (downloader_transfer_t *self, con
     self->error = *error;
     self->result.kind = DOWNLOADER_RESULT_FAILED;
     self->result.again = error->code == YARD_DISK_FULL || error->code == YARD_FILE_LOCKED;
-    self->result.after_ms = error->code == YARD_DISK_FULL     ? DISK_FULL_AFTER_MS
+    self->result.after_ms = error->code == YARD_DISK_FULL
+                                ? yard_actor_configuration (self->actor)->jobs.disk_wait_ms
                             : error->code == YARD_FILE_LOCKED ? LOCKED_AFTER_MS
                                                               : 0;
     return DOWNLOADER_EVENT_END;
@@ -109,13 +109,15 @@ static int remove_part (downloader_part_t *part, yard_error_t *error)
 {
     (void) error;
     downloader_part_remove (part);
+    downloader_part_close (part);
     return 0;
 }
 
 static int keep_part (downloader_part_t *part, yard_error_t *error)
 {
-    (void) part;
     (void) error;
+    if (part) /* NULL: the job could not even be begun */
+        downloader_part_close (part);
     return 0;
 }
 
@@ -180,12 +182,17 @@ static bool is_worthless (int code)
            code == YARD_INVALID_FILE || code == YARD_NOT_FOUND;
 }
 
+/*  R3.4: after a final failure nothing stays. What goes on later (again, paused, handed back) keeps what
+ *  is proven, unless the failure says that it is worth nothing. A transfer that is to stop has no final
+ *  failure: whoever leases the job next meets it, and says so. */
 static void act_leave (downloader_transfer_t *self)
 {
     bool failed = self->result.kind == DOWNLOADER_RESULT_FAILED;
-    bool remove =
-        self->part && ((self->stopping && self->remove) || (failed && is_worthless (self->error.code)));
-    downloader_transfer_start_work (self, remove ? remove_part : keep_part);
+    bool worthless = failed && is_worthless (self->error.code);
+    bool remove = self->stopping ? self->remove || worthless : failed && !self->result.again;
+    if (failed && self->stopping)
+        self->result.kind = DOWNLOADER_RESULT_STOPPED;
+    downloader_transfer_start_work (self, self->part && remove ? remove_part : keep_part);
 }
 
 static void act_succeed (downloader_transfer_t *self)

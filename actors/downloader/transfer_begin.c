@@ -28,11 +28,28 @@ static int refuse_part (downloader_part_t *part, yard_error_t *error)
     return error->code;
 }
 
+/*  Is path below <models>/.staging/? There a file that has its name is whole, because only we name files
+ *  there. */
+static bool is_staged (const downloader_transfer_t *self, yard_string_t path)
+{
+    static const char staging [] = "/.staging/";
+    yard_string_t models = yard_actor_configuration (self->actor)->models_dir;
+    size_t size = models.size + sizeof staging - 1;
+    return path.size > size && memcmp (path.data, models.data, models.size) == 0 &&
+           memcmp (path.data + models.size, staging, sizeof staging - 1) == 0;
+}
+
 static int prepare (downloader_transfer_t *self, const job_grant_t *grant, yard_error_t *error)
 {
     const download_request_t *request = &grant->job.download;
     if (!grant->job.has_download)
         return yard_error (error, YARD_INVALID_MESSAGE, "the job has no download in it");
+    if (grant->job.has_parent && !is_staged (self, request->path))
+        return yard_error (
+            error, YARD_INVALID_MESSAGE,
+            "%.*s is not below %.*s/.staging: a file of an install is made there; do all actors of "
+            "this yard have the same models_dir?",
+            YARD_VIEW (request->path), YARD_VIEW (yard_actor_configuration (self->actor)->models_dir));
     int rc = downloader_source_find (self->source, &self->kind, error);
     for (const char *at = self->credential; rc == 0 && at && *at; at++)
         if ((unsigned char) *at < 0x21 || *at == 0x7f)
@@ -44,6 +61,8 @@ static int prepare (downloader_transfer_t *self, const job_grant_t *grant, yard_
     rc = downloader_part_new (path, self->source, grant->token, self->published_size,
                               self->published_sha256 [0] ? self->published_sha256 : NULL, &self->part, error);
     free (path);
+    if (rc == 0 && is_staged (self, request->path))
+        downloader_part_trust_name (self->part);
     return rc;
 }
 

@@ -47,27 +47,36 @@ static void refuse (delete_t *delete, int code, const char *text)
     end_delete (delete);
 }
 
+const char *installer_model_folder (const installer_t *self, yard_string_t path, bool *ret_inside,
+                                    yard_arena_t *arena)
+{
+    const char *text = yard_arena_text (arena, path);
+    size_t models_size = strlen (self->models), size = 0;
+    if (strncmp (text, self->models, models_size) == 0 && text [models_size] == '/')
+        text += models_size + 1;
+    *ret_inside = text [0] != '/';
+    if (!*ret_inside)
+        return NULL;
+    /* Three names, none of them hidden or a way out. */
+    for (size_t depth = 0; depth < 3; depth++) {
+        const char *name = text + size;
+        size_t length = strcspn (name, "/");
+        if (length == 0 || name [0] == '.')
+            return NULL;
+        size += length + (depth < 2);
+        if (depth < 2 && !name [length])
+            return NULL;
+    }
+    return yard_arena_printf (arena, "%s/%.*s", self->models, (int) size, text);
+}
+
 /*  What may be removed: <models>/<base>/<type>/<name>, or with unconditional the path itself. */
 static void find_files (delete_t *delete)
 {
-    yard_arena_t *arena = delete->arena;
-    const char *path = yard_arena_text (arena, delete->config.path);
-    size_t models_size = strlen (delete->owner->models);
-    if (strncmp (path, delete->owner->models, models_size) == 0 && path [models_size] == '/')
-        path += models_size + 1;
-    if (path [0] == '/') {
-        delete->folder = delete->unconditional ? path : NULL;
-        return;
-    }
-    delete->inside = true;
-    size_t parts = 0;
-    for (const char *at = path; *at; at++)
-        if (*at == '/' && ++parts == 3) {
-            path = yard_arena_text (arena, (yard_string_t){ path, (size_t) (at - path) });
-            break;
-        }
-    if (parts >= 2 && path [0] != '.' && !strstr (path, ".."))
-        delete->folder = yard_arena_printf (arena, "%s/%s", delete->owner->models, path);
+    delete->folder =
+        installer_model_folder (delete->owner, delete->config.path, &delete->inside, delete->arena);
+    if (!delete->inside && delete->unconditional)
+        delete->folder = yard_arena_text (delete->arena, delete->config.path);
 }
 
 /*  A folder whose manifest names another key is another model's, whatever path this record was given. */

@@ -53,6 +53,7 @@ void installer_leases_destroy (installer_t *self);
 void installer_lease_expand (installer_lease_t *lease, const job_expand_ask_t *ask);
 void installer_lease_fail (installer_lease_t *lease, int code, bool again, const char *text);
 void installer_lease_done (installer_lease_t *lease); /* the job has ended, or is another's: forget it */
+void installer_lease_unheard (installer_lease_t *lease); /* … or nobody knows: it goes back to the queue */
 
 /*  --- step_*.c: begin one; it ends in one of the three above */
 void installer_step_resolve (installer_lease_t *lease);
@@ -87,6 +88,9 @@ int installer_on_list (installer_t *self, yard_request_t *request, const install
 int installer_on_wait (installer_t *self, yard_request_t *request, const install_wait_ask_t *ask);
 int installer_on_cancel (installer_t *self, yard_request_t *request, const install_cancel_ask_t *ask);
 int installer_on_delete (installer_t *self, yard_request_t *request, const install_delete_ask_t *ask);
+/*  <models>/<base>/<type>/<name> that a record's path lies in or is; NULL for any other path. */
+const char *installer_model_folder (const installer_t *self, yard_string_t path, bool *ret_inside,
+                                    yard_arena_t *arena);
 int installer_on_sync (installer_t *self, yard_request_t *request, const install_sync_ask_t *ask);
 void installer_sync_begin (installer_t *self); /* the whole, as at start */
 void installer_sync_stop (installer_t *self); /* its walk ends soon, and it with it */

@@ -114,6 +114,17 @@ void installer_lease_done (installer_lease_t *lease)
         after_removal (lease->owner, lease);
 }
 
+/*  Our last word may not have been heard, and an open job.lease still names this one as ours: it would lie
+ *  until its term is over. A new job.lease says what we hold, and the rest goes back to the queue at once. */
+void installer_lease_unheard (installer_lease_t *lease)
+{
+    installer_t *self = lease->owner;
+    if (self->asked)
+        yard_withdraw (self->actor, self->asked);
+    self->asked = 0;
+    installer_lease_done (lease);
+}
+
 static void on_handed_on (void *pointer, void *argument, const yard_outcome_t *outcome)
 {
     (void) pointer;
@@ -123,7 +134,10 @@ static void on_handed_on (void *pointer, void *argument, const yard_outcome_t *o
                           yard_error_row (outcome->code)->word, outcome->text);
     if (outcome->code == YARD_CANCELLED || outcome->code == YARD_TOO_LATE)
         lease->clean = true;
-    installer_lease_done (lease);
+    if (outcome->code)
+        installer_lease_unheard (lease);
+    else
+        installer_lease_done (lease);
 }
 
 void installer_lease_expand (installer_lease_t *lease, const job_expand_ask_t *ask)
@@ -174,7 +188,7 @@ static void take_grant (installer_t *self, const job_grant_t *grant)
             begin (lease);
             return;
         }
-    assert (!"granted more than there was room for");
+    assert (false && "granted more than there was room for");
 }
 
 static void on_leased (void *pointer, void *argument, const yard_outcome_t *outcome)

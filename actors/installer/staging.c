@@ -137,7 +137,8 @@ static int fill (int from, int to, const char *name, installer_lease_t *lease, y
     return fsync (to) ? yard_error_errno (error, errno, "fsync of the copy of %s", name) : 0;
 }
 
-/*  What a killed installer left would take the room of the copy. One that only was thought dead writes into nothing then, and its rename fails. */
+/*  What a killed installer left would take the room of the copy. One that only was thought dead writes
+ *  into nothing then, and its rename fails. */
 static int remove_copies (const char *staging, yard_error_t *error)
 {
     DIR *directory = opendir (staging);

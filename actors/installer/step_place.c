@@ -33,8 +33,8 @@ static bool is_ours (const char *folder, yard_string_t key)
     return ours;
 }
 
-/*  <models>/<base>/<type>/<name>, or <name>-<key8> where that is taken. placed says that our model is there.
- *  */
+/*  <models>/<base>/<type>/<name>, or <name>-<key8> where that is taken. placed says that our model is there: it may
+ *  have the second name though the first one is free by now. */
 static int choose_folder (installer_lease_t *lease, place_t *step)
 {
     const char *parent = yard_arena_printf (lease->arena, "%s/%s/%s", lease->owner->models,
@@ -46,18 +46,21 @@ static int choose_folder (installer_lease_t *lease, place_t *step)
         yard_arena_printf (lease->arena, "%s/%s-%.8s", parent, name, step->config.key.data),
     };
     int code = yard_durable_mkdir (parent, 0755, &step->error);
-    for (size_t i = 0; code == 0 && i < sizeof choices / sizeof choices [0]; i++) {
+    if (code)
+        return code;
+    for (size_t i = 0; i < sizeof choices / sizeof choices [0]; i++) {
+        step->folder = choices [i];
+        if ((step->placed = is_ours (choices [i], step->config.key)))
+            return 0;
+    }
+    for (size_t i = 0; i < sizeof choices / sizeof choices [0]; i++) {
         struct stat state;
         step->folder = choices [i];
         if (lstat (choices [i], &state))
             return errno == ENOENT ? 0 : yard_error_errno (&step->error, errno, "stat %s", choices [i]);
-        step->placed = is_ours (choices [i], step->config.key);
-        if (step->placed)
-            return 0;
     }
-    return code ? code
-                : yard_error (&step->error, YARD_CONFLICT, "%s is taken by another model; move it away",
-                              step->folder);
+    return yard_error (&step->error, YARD_CONFLICT, "%s is taken by another model; move it away",
+                       step->folder);
 }
 
 /*  Only what the manifest names goes along: parts, journals and copies of before are removed. Files become
@@ -78,6 +81,19 @@ static int tidy (const char *staging, yard_error_t *error)
     }
     closedir (directory);
     return code;
+}
+
+/*  Renamed, but not synced: whether that outlives a power cut nobody knows, so the job fails, and a failed
+ *  job's folder must not be seen. One that another installer has placed meanwhile (conflict, not_found) is
+ *  its own. */
+static void take_back (installer_lease_t *lease, const place_t *step)
+{
+    if (step->error.code == YARD_CONFLICT || step->error.code == YARD_NOT_FOUND ||
+        !is_ours (step->folder, step->config.key))
+        return;
+    if (rename (step->folder, lease->staging))
+        yard_log_warning ("place.not_removed", "job=%lu folder=%s errno=%d", (unsigned long) lease->job.id,
+                          step->folder, errno);
 }
 
 static void place (installer_lease_t *lease)
@@ -119,10 +135,12 @@ static void place (installer_lease_t *lease)
         return;
     }
     step->placed = yard_durable_rename (lease->staging, step->folder, &step->error) == 0;
+    if (!step->placed)
+        take_back (lease, step);
 }
 
-/*  An installer that was only thought dead may place the folder under our hands: then the staging is gone, or the name is taken, and a second
- *  look finds our own model there. */
+/*  An installer that was only thought dead may place the folder under our hands: then the staging is gone,
+ *  or the name is taken, and a second look finds our own model there. */
 static void work_place (void *argument)
 {
     installer_lease_t *lease = argument;
@@ -153,7 +171,8 @@ static void after_unplace (void *pointer, void *argument)
     installer_lease_done (argument);
 }
 
-/*  Is what lies at the source still what was installed? Its bytes are read back unless it is the placed file itself. */
+/*  Is what lies at the source still what was installed? Its bytes are read back unless it is the placed
+ *  file itself. */
 static int prove_source (installer_lease_t *lease, const char *source, const char *folder,
                          yard_error_t *error)
 {
@@ -174,7 +193,8 @@ static int prove_source (installer_lease_t *lease, const char *source, const cha
     return installer_manifest_prove (folder, &manifest, lease->arena, error);
 }
 
-/*  move: the source goes only now, when the record is committed, and only if nobody has put something else there meanwhile. */
+/*  move: the source goes only now, when the record is committed, and only if nobody has put something else
+ *  there meanwhile. */
 static void work_take_source (void *argument)
 {
     installer_lease_t *lease = argument;
@@ -193,8 +213,8 @@ static void work_take_source (void *argument)
                           YARD_QUOTED (error.text));
 }
 
-/*  stale_token: another lease has the job, and finds the folder by our key; or the job was cancelled before the record came, and then what was
- *  placed goes. The row knows. */
+/*  stale_token: another lease has the job, and finds the folder by our key; or the job was cancelled
+ *  before the record came, and then what was placed goes. The row knows. */
 static void on_looked (void *pointer, void *argument, const yard_outcome_t *outcome)
 {
     installer_t *self = pointer;
@@ -235,7 +255,7 @@ static void on_recorded (void *pointer, void *argument, const yard_outcome_t *ou
     case YARD_GONE:
     case YARD_TIMEOUT:
         /* Another lease will have it: the folder with our key stays and is found by that one. */
-        installer_lease_done (lease);
+        installer_lease_unheard (lease);
         return;
     default:
         installer_lease_fail (lease, outcome->code, true, outcome->text);

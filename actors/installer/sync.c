@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  sync.c - store and disk are made to agree: at start, on install.sync, and (staging only) every minute
  *
- *  Staging of a job that has ended goes, unless it is undecided or a dead letter (its bytes are kept for another
- *  try). A
- *  delete that was cut in two is finished or undone, as the record says. A folder with a manifest but without
- *  a record, whose files are what the manifest says, is recorded again; if a live install has its key, that
- *  install will do it; if its install was cancelled, the folder goes.
+ *  Staging of a job that has ended goes, unless it is undecided or a dead letter (its bytes are kept for
+ *  another try). A delete that was cut in two is finished or undone, as the record says. A folder with a
+ *  manifest but without a record, whose files are what the manifest says, is recorded again; if a live install
+ *  has its key, that install will do it; if its install was cancelled, the folder goes.
  *
  *  One item at a time, each by asks and offloaded work, so that the start is not held up: leasing begins when
  *  staging is done, before the models are looked for. Which of them have a record is read off the store's
@@ -236,12 +235,13 @@ static void on_deleted_record (void *pointer, void *argument, const yard_outcome
         end_sync (sync, outcome->code, outcome->text);
     else {
         const record_get_answer_t *record = outcome->answer;
-        const char *path = yard_arena_text (sync->item_arena, record->config.path);
-        const char *slash = strrchr (path, '/');
+        bool inside;
         sync->error = (yard_error_t){ 0 };
-        sync->restored = yard_arena_printf (sync->item_arena, "%s/%.*s", self->models,
-                                            (int) (slash ? slash - path : 0), path);
-        yard_offload (self->actor, work_restore, after_restore, sync);
+        sync->restored = installer_model_folder (self, record->config.path, &inside, sync->item_arena);
+        if (sync->restored)
+            yard_offload (self->actor, work_restore, after_restore, sync);
+        else
+            next_item (sync); /* its path was changed meanwhile: nobody knows where it belongs */
     }
 }
 
@@ -294,7 +294,8 @@ static void work_drop (void *argument)
         yard_log_warning ("sync.not_removed", "path=%s error=%s", sync->at->path, sync->error.text);
 }
 
-/*  The jobs with the folder's key: a live one will record it; one that was cancelled between its rename and its record leaves nothing behind. */
+/*  The jobs with the folder's key: a live one will record it; one that was cancelled between its rename
+ *  and its record leaves nothing behind. */
 static void on_installs (void *pointer, void *argument, const yard_outcome_t *outcome)
 {
     installer_t *self = pointer;

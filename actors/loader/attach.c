@@ -69,7 +69,9 @@ static void go_on_answering (connection_t *connection)
 {
     yard_error_t error = { 0 };
     int rc = loader_packet_send_answer (connection->fd, connection->model, &connection->place, &error);
-    if (rc == YARD_BUSY) {
+    /*  busy with a sentence is ours (no descriptors left), not the socket's: waiting for room would turn
+     *  the loop. */
+    if (rc == YARD_BUSY && !error.code) {
         yard_watch_set (connection->watch, POLLIN | POLLOUT);
     } else if (rc == YARD_GONE) {
         end_connection (connection);

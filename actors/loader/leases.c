@@ -124,6 +124,22 @@ size_t loader_leases_expire (loader_leases_t *self, int64_t now_ms)
     return ended;
 }
 
+size_t loader_leases_orphan (loader_leases_t *self, int64_t ends_ms)
+{
+    size_t orphaned = 0;
+    void *value;
+    for (size_t at = 0; yard_table_next (self->rows, &at, &value);) {
+        loader_lease_t *lease = value;
+        if (lease->over || lease->owner [0] == 0)
+            continue;
+        snprintf (lease->owner, sizeof lease->owner, LOADER_ORPHAN);
+        if (lease->ends_ms > ends_ms)
+            lease->ends_ms = ends_ms;
+        orphaned++;
+    }
+    return orphaned;
+}
+
 int64_t loader_leases_next_ms (const loader_leases_t *self)
 {
     int64_t next = LOADER_FOREVER;

@@ -26,6 +26,7 @@
 #define LOADER_NAME_SIZE 256 /* model_config.name */
 #define LOADER_KEY_SIZE 33 /* model_config.key */
 #define LOADER_FOREVER INT64_MAX
+#define LOADER_ORPHAN "?" /* in place of the owner's name: no client of a broker is called so */
 
 typedef struct {
     char id [LOADER_LEASE_SIZE];
@@ -61,6 +62,10 @@ int loader_leases_find (const loader_leases_t *self, yard_string_t id, loader_le
 void loader_leases_end (loader_leases_t *self, loader_lease_t *lease, const char *why);
 size_t loader_leases_end_owner (loader_leases_t *self, yard_string_t owner); /* how many */
 size_t loader_leases_expire (loader_leases_t *self, int64_t now_ms); /* how many */
+/*  Another broker numbers its clients anew: owners of before are nobody's names any more, and nobody will
+ *  tell us of their ends. Their leases end at ends_ms, or at their own earlier time; the yard's stay. How
+ *  many. */
+size_t loader_leases_orphan (loader_leases_t *self, int64_t ends_ms);
 int64_t loader_leases_next_ms (const loader_leases_t *self); /* when expire has work; LOADER_FOREVER */
 
 void loader_leases_attach (loader_leases_t *self, loader_lease_t *lease);

@@ -14,6 +14,8 @@
 
 #define HOST "host" /* the one device of this build */
 #define ROWS_MAX 256 /* load_list_answer.loads */
+#define ORPHAN_MS \
+    30000 /* a job's lease without a word has as long; who is attached keeps the memory, others load again */
 #define SHORT_LEASE 8 /* digits of other people's leases that are shown: enough to tell them apart */
 
 void loader_leases_changed (loader_t *self)
@@ -149,6 +151,18 @@ static int loader_open (void *argument, yard_actor_t *actor, yard_error_t *error
     return 0;
 }
 
+static void loader_welcomed (void *argument, bool new_epoch)
+{
+    loader_t *self = argument;
+    if (!new_epoch)
+        return;
+    size_t count = loader_leases_orphan (self->leases, yard_now_ms (self->actor) + ORPHAN_MS);
+    if (count == 0)
+        return;
+    yard_log_warning ("leases.orphaned", "leases=%zu ms=%d", count, ORPHAN_MS);
+    loader_leases_changed (self);
+}
+
 static void loader_client_gone (void *argument, yard_string_t client)
 {
     loader_t *self = argument;
@@ -186,6 +200,7 @@ const yard_actor_class_t loader_class = {
     .routes = routes,
     .placed = true,
     .open = loader_open,
+    .welcomed = loader_welcomed,
     .client_gone = loader_client_gone,
     .drain = loader_drain,
     .close = loader_close,

@@ -73,13 +73,32 @@ static void set_back (recorder_book_t *self)
     if (recorder_leases_moves (self->leases) == self->mark.lease_moves)
         return;
     yard_error_t error;
-    if (recorder_jobs_find_leases (self, &error))
-        yard_log_error ("store.leases_lost", "text=%s", YARD_QUOTED (error.text));
+    self->unread = recorder_jobs_find_leases (self, &error) != 0;
+    if (self->unread)
+        yard_log_error ("store.unreadable", "text=%s", YARD_QUOTED (error.text));
+}
+
+/*  Counters only between turns: inside one, the rows have them as of its begin, and memory is right. */
+static int read_again (recorder_book_t *self, yard_error_t *error)
+{
+    int code = 0;
+    if (!recorder_store_busy (self->store))
+        code = load_counters (self, error);
+    if (code == 0 && !recorder_store_busy (self->store))
+        code = find_trimmed (self, error);
+    if (code == 0)
+        code = recorder_jobs_find_leases (self, error);
+    self->unread = code != 0;
+    return code;
 }
 
 int recorder_book_enter (recorder_book_t *self, yard_error_t *error)
 {
-    int code = recorder_store_begin (self->store, error);
+    uint64_t published = self->published;
+    int code = self->unread ? read_again (self, error) : 0;
+    self->published = published; /* the broker's word, not the store's to take back */
+    if (code == 0)
+        code = recorder_store_begin (self->store, error);
     if (code == 0)
         code = recorder_store_savepoint (self->store, error);
     if (code)
@@ -140,7 +159,15 @@ int recorder_book_commit (recorder_book_t *self, yard_error_t *error)
 {
     if (!recorder_store_busy (self->store))
         return 0;
-    int code = keep_counters (self, error);
+    int code = self->unread ? yard_error (error, YARD_STORE_FAILED,
+                                          "%s could not be read again after an earlier failure of the disk; "
+                                          "nothing of this was done, check the disk and repeat",
+                                          recorder_store_path (self->store))
+                            : 0;
+    if (code == 0)
+        code = recorder_store_begin (self->store, error); /* counters of a lost turn must not be written */
+    if (code == 0)
+        code = keep_counters (self, error);
     if (code == 0)
         code = trim_outbox (self, error);
     if (code == 0)
@@ -161,14 +188,9 @@ void recorder_book_revert (recorder_book_t *self)
     recorder_store_rollback (self->store);
     uint64_t published = self->published;
     yard_error_t error;
-    int code = load_counters (self, &error);
-    if (code == 0)
-        code = find_trimmed (self, &error);
-    if (code == 0)
-        code = recorder_jobs_find_leases (self, &error);
-    if (code)
+    if (read_again (self, &error))
         yard_log_error ("store.unreadable", "text=%s", YARD_QUOTED (error.text));
-    self->published = published; /* the broker's word, not ours to take back */
+    self->published = published;
     self->ended_count = self->removed_count = 0;
     self->work = true;
 }

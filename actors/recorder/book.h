@@ -50,6 +50,7 @@ typedef struct recorder_book_t {
     uint64_t published; /* the broker has taken events up to this change */
     uint64_t trimmed; /* events up to this change are gone */
     uint64_t kept_change, kept_sequence, kept_published; /* as yard_meta has them */
+    bool unread; /* a rolled back turn's counters or leases could not be read again: the next enter tries */
     bool work; /* a job may have become ready since the last grants */
     uint64_t *ended; /* jobs that ended in this turn: waits look here */
     size_t ended_count, ended_capacity;

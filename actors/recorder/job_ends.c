@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  job_ends.c - what the holder of a lease says last: finish, fail, release
  */
+#include "actors/ground/fault.h"
 #include "jobs.h"
 #include <inttypes.h>
 
@@ -11,7 +12,8 @@ int recorder_job_held (recorder_book_t *book, uint64_t id, uint64_t token, recor
     if (code)
         return code;
     *ret_ended = ret->end_token && ret->end_token == token;
-    if (*ret_ended || (ret->queue == RECORDER_QUEUE_LEASED && ret->token == token))
+    bool last = ret->token == token || FAULT ("planted.no_token_check");
+    if (*ret_ended || (ret->queue == RECORDER_QUEUE_LEASED && last))
         return 0;
     return yard_error (error, YARD_STALE_TOKEN,
                        "the lease %" PRIu64 " of job %" PRIu64

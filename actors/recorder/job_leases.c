@@ -245,7 +245,8 @@ int recorder_job_extend (recorder_book_t *book, const job_extend_ask_t *ask, job
         bool moved = false;
         int code = why_revoked (book, progress, &why, error);
         if (code == 0 && why)
-            ret->revoked.items [ret->revoked.count++] = (job_revoked_t){ progress->job, yard_string (why) };
+            ret->revoked.items [ret->revoked.count++] =
+                (job_revoked_t){ .job = progress->job, .token = progress->token, .why = yard_string (why) };
         else if (code == 0)
             code = note_progress (book, recorder_leases_get (book->leases, progress->job), progress, &moved,
                                   error);
@@ -266,12 +267,13 @@ bool recorder_jobs_due (const recorder_book_t *book)
     return recorder_leases_due (book->leases, book->now_ms) != 0;
 }
 
-/*  A delay that is over: the row is ready again, without a move. */
+/*  A delay that is over: the row is ready again, without a move. The delay may be that of a change which
+ *  was rolled back; then the job may be leased, and its lease stays. */
 static int end_delay (recorder_book_t *book, uint64_t job, yard_error_t *error)
 {
     recorder_job_row_t row;
     int code = recorder_job_read (book, job, &row, error);
-    recorder_leases_drop (book->leases, job);
+    recorder_leases_undelay (book->leases, job);
     if (code == YARD_UNKNOWN_JOB || (code == 0 && row.queue != RECORDER_QUEUE_DELAYED))
         return 0;
     if (code)

@@ -77,7 +77,14 @@ void recorder_leases_drop (recorder_leases_t *self, uint64_t job)
     recorder_lease_t *lease = yard_table_take_u64 (self->leases, job);
     self->moves += lease != NULL;
     free (lease);
-    free (yard_table_take_u64 (self->delays, job));
+    recorder_leases_undelay (self, job);
+}
+
+void recorder_leases_undelay (recorder_leases_t *self, uint64_t job)
+{
+    delay_t *delay = yard_table_take_u64 (self->delays, job);
+    self->moves += delay != NULL;
+    free (delay);
 }
 
 void recorder_leases_extend (const recorder_leases_t *self, recorder_lease_t *lease, int64_t now_ms)

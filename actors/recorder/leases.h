@@ -4,7 +4,7 @@
  *  The rows know token and member, so a restart, or a commit that failed, finds the leases again: each then gets a full new term. Deadlines
  *  and progress live here alone, and are lost with the process: nobody's work is judged by a clock that stood still.
  *
- *  Invariants: at most one lease per job; `moves` counts puts and drops, so a caller sees whether an undone change touched them.
+ *  Invariants: at most one lease per job; `moves` counts what came and went of both, so a caller sees whether an undone change touched them.
  */
 #ifndef YARD_RECORDER_LEASES_H
 #define YARD_RECORDER_LEASES_H
@@ -42,6 +42,7 @@ void recorder_leases_clear (recorder_leases_t *self); /* leases; delays stay */
 
 /*  Jobs that are not to be granted before a time. */
 void recorder_leases_delay (recorder_leases_t *self, uint64_t job, int64_t due_ms);
+void recorder_leases_undelay (recorder_leases_t *self, uint64_t job); /* its lease, if it has one, stays */
 bool recorder_leases_delayed (const recorder_leases_t *self, uint64_t job);
 uint64_t recorder_leases_due (const recorder_leases_t *self,
                               int64_t now_ms); /* a job whose time has come, or 0 */

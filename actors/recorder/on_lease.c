@@ -181,6 +181,8 @@ void recorder_arm_tick (recorder_t *self)
         delay_ms = self->publish_after_ms - now_ms;
     if (self->suspect || delay_ms < 0)
         delay_ms = 0; /* the next turn */
+    if (delay_ms < self->judge_after_ms - now_ms)
+        delay_ms = self->judge_after_ms - now_ms;
     bool sooner = delay_ms != INT64_MAX && now_ms + delay_ms < self->tick_due_ms;
     if (delay_ms == INT64_MAX || (self->tick_due_ms && !sooner))
         return;

@@ -9,10 +9,13 @@
  */
 #include "recorder.h"
 #include "actors/ground/fault.h"
+#include "home_lock.h"
 #include "once.h"
 
 #define STORE_NAME "yard.db"
 #define SECRETS_NAME "secrets"
+#define RETRY_MS \
+    500 /* after a commit that failed: a delay that is over must not turn the loop on a full disk */
 
 void recorder_set_time (recorder_t *self)
 {
@@ -79,6 +82,8 @@ static int commit (recorder_t *self, yard_error_t *error)
     if (recorder_store_busy (self->book.store) && FAULT ("recorder.before_commit"))
         code = yard_error (error, YARD_STORE_FAILED,
                            "the commit failed because a test asked for it; nothing of this was done");
+    if (FAULT ("planted.publish_before_commit"))
+        recorder_publish (self);
     if (code == 0)
         return recorder_book_commit (&self->book, error);
     recorder_book_revert (&self->book);
@@ -93,6 +98,7 @@ static int recorder_settle (void *argument, yard_error_t *error)
     if (commit (self, error)) {
         recorder_count_waits (self);
         recorder_book_turn_over (&self->book);
+        self->judge_after_ms = self->book.now_ms + RETRY_MS;
         recorder_arm_tick (self);
         return YARD_STORE_FAILED;
     }
@@ -112,12 +118,17 @@ static int recorder_open (void *argument, yard_actor_t *actor, yard_error_t *err
 {
     recorder_t *self = argument;
     self->actor = actor;
+    self->lock = -1;
     self->tick = yard_timer_new (actor, recorder_on_tick, NULL);
     const jobs_config_t *jobs = &yard_actor_configuration (actor)->jobs;
     recorder_limits_t limits = { (int64_t) jobs->lease_ms, jobs->attempts_max, jobs->history };
     const char *home = yard_actor_paths (actor)->home;
     char path [PATH_MAX], secrets [PATH_MAX];
     int code = yard_paths_make_private (home, error);
+    /*  Before the database is opened and unnamed tokens are removed: to another recorder both would be
+     *  damage. */
+    if (code == 0)
+        code = recorder_home_lock (home, &self->lock, error);
     if (code == 0)
         code = yard_path_join (path, home, STORE_NAME, error);
     if (code == 0)
@@ -159,6 +170,8 @@ static void recorder_close (void *argument)
                           YARD_QUOTED (error.text)); /* told twice; the broker drops that */
     recorder_secrets_close (&self->secrets);
     recorder_book_close (&self->book);
+    if (self->lock >= 0)
+        close (self->lock); /* last: the database is closed */
     yard_timer_destroy (&self->tick);
 }
 

@@ -17,6 +17,7 @@ typedef struct recorder_submit_t recorder_submit_t; /* a job.submit whose token 
 
 typedef struct recorder_t {
     yard_actor_t *actor;
+    int lock; /* of the home; -1 for none */
     recorder_book_t book;
     recorder_secrets_t *secrets;
     recorder_asker_t *first_asker, *last_asker; /* in order of arrival */
@@ -24,6 +25,7 @@ typedef struct recorder_t {
     yard_timer_t *tick; /* armed while there are leases, delays, or events to tell again */
     int64_t tick_due_ms; /* 0: unarmed */
     size_t handled; /* asks since the last tick */
+    int64_t judge_after_ms; /* a commit failed: terms and delays are not judged before */
     bool suspect; /* a term is over: judged when the mailbox is empty */
     bool publishing; /* an event.publish is under way, up to publishing_to */
     uint64_t publishing_to;

@@ -171,7 +171,7 @@ static int end_install (recorder_book_t *book, recorder_job_row_t *row, const re
     if (code)
         return code;
     row->job.local_path = ask->config.path;
-    row->job.total_bytes = ask->config.total_bytes;
+    row->job.bytes = row->job.total_bytes = ask->config.total_bytes;
     row->end_token = ask->token;
     return recorder_job_move (book, row, RECORDER_MOVE_FINISH, RECORDER_QUEUE_NONE, error);
 }

@@ -56,7 +56,9 @@ int recorder_secrets_path (const recorder_secrets_t *self, const char *name, cha
     return yard_path_join (ret_path, self->directory, name, error);
 }
 
-/*  A row whose file is gone is no reason not to start: its download will say that it is not authorised. */
+/*  A row whose file cannot be read is no reason not to start: its download will say that it is not
+ *  authorised. It is known as empty, so that a disk which fails for a moment does not make remove_unnamed
+ *  take the file away. */
 static void read_one (recorder_secrets_t *self, yard_string_t name)
 {
     char text [RECORDER_SECRET_DIGITS + 1], path [PATH_MAX], *data;
@@ -66,6 +68,7 @@ static void read_one (recorder_secrets_t *self, yard_string_t name)
     if (recorder_secrets_path (self, text, path, &error) ||
         yard_file_read (path, RECORDER_SECRET_BYTES_MAX, &data, &size, &error)) {
         yard_log_warning ("secret.lost", "text=%s", YARD_QUOTED (error.text));
+        recorder_secrets_know (self, text, yard_string (""));
         return;
     }
     recorder_secrets_know (self, text, (yard_string_t){ data, size });

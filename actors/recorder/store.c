@@ -21,6 +21,7 @@ struct recorder_store_t {
     char *path;
     char id [RECORDER_STORE_ID_DIGITS + 1];
     bool busy; /* between begin and commit */
+    bool lost; /* of a busy one: its transaction was rolled back under it */
     bool forbidden; /* damaged: read only */
 };
 
@@ -114,6 +115,27 @@ static int set_up (recorder_store_t *self, yard_error_t *error)
     return 0;
 }
 
+/*  A predecessor that was killed, or whose fsync failed, may have left commits in the log that are not on the disk, though the kernel shows
+ *  them. They are read from now on, and answers are given by them (a once key says "done already" without a write). So the log is synced;
+ *  and since a sync after one that failed succeeds without writing what that one lost, its rows are written once more, into the database.
+ *  Where that finds no room, or a reader in its way, the sync has to do. Costs two fsyncs and the log's size per start. */
+static int settle_log (recorder_store_t *self, yard_error_t *error)
+{
+    sqlite3_file *log = NULL;
+    if (sqlite3_exec (self->database, "SELECT 1 FROM sqlite_schema", NULL, NULL, NULL) != SQLITE_OK ||
+        sqlite3_file_control (self->database, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) != SQLITE_OK)
+        return failed (self, error, "opening the log");
+    if (log && log->pMethods && log->pMethods->xSync (log, SQLITE_SYNC_FULL) != SQLITE_OK)
+        return yard_error (error, YARD_STORE_FAILED,
+                           "%s-wal cannot be brought to the disk: check the disk and start again",
+                           self->path);
+    int code =
+        sqlite3_wal_checkpoint_v2 (self->database, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) & 0xff;
+    if (code == SQLITE_OK || code == SQLITE_FULL || code == SQLITE_BUSY)
+        return 0;
+    return failed (self, error, "the first checkpoint");
+}
+
 static int prepare_all (recorder_store_t *self, yard_error_t *error)
 {
     for (int i = 0; i < RECORDER_SQL_COUNT; i++)
@@ -140,6 +162,8 @@ int recorder_store_open (const char *path, yard_random_t *random, recorder_store
         code = failed (self, error, "open");
     if (code == 0)
         code = set_up (self, error);
+    if (code == 0)
+        code = settle_log (self, error);
     if (code == 0)
         code = recorder_migrate (self->database, path, random, self->id, error);
     if (code == 0)
@@ -191,8 +215,22 @@ static int run (recorder_store_t *self, recorder_sql_t id, yard_error_t *error)
     return recorder_sql_run (self, recorder_sql (self, id), error);
 }
 
+/*  SQLite may roll the whole transaction back by itself (disk full, I/O error, no memory). A savepoint
+ *  made after that would be a transaction of its own, and its release a commit that nobody answers for: so
+ *  a turn that was lost takes no more effects, and its commit fails. */
+static bool is_lost (const recorder_store_t *self)
+{
+    return self->busy && (self->lost || sqlite3_get_autocommit (self->database));
+}
+
 int recorder_store_begin (recorder_store_t *self, yard_error_t *error)
 {
+    if (is_lost (self))
+        return yard_error (
+            error, YARD_STORE_FAILED,
+            "%s: the turn was rolled back by an earlier failure of the disk; nothing of this was "
+            "done, check the disk and repeat",
+            self->path);
     if (self->busy)
         return 0;
     if (self->forbidden)
@@ -215,20 +253,25 @@ int recorder_store_keep (recorder_store_t *self, yard_error_t *error)
     return run (self, RECORDER_SQL_keep, error);
 }
 
-/*  If SQLite rolled the whole transaction back by itself (disk full, I/O error), there is no savepoint left: the commit will say so. */
+/*  What cannot be undone alone is undone with all of its turn. */
 void recorder_store_undo (recorder_store_t *self)
 {
-    if (sqlite3_get_autocommit (self->database))
+    if (is_lost (self))
         return;
-    run (self, RECORDER_SQL_undo, NULL);
-    run (self, RECORDER_SQL_keep, NULL);
+    if (run (self, RECORDER_SQL_undo, NULL) == 0 && run (self, RECORDER_SQL_keep, NULL) == 0)
+        return;
+    self->lost = true;
+    if (!sqlite3_get_autocommit (self->database))
+        run (self, RECORDER_SQL_rollback, NULL);
 }
 
 int recorder_store_commit (recorder_store_t *self, yard_error_t *error)
 {
     if (!self->busy)
         return 0;
-    int code = run (self, RECORDER_SQL_commit, error);
+    int code = recorder_store_begin (self, error); /* is it still ours to commit? */
+    if (code == 0)
+        code = run (self, RECORDER_SQL_commit, error);
     if (code)
         recorder_store_rollback (self);
     self->busy = false;
@@ -239,7 +282,7 @@ void recorder_store_rollback (recorder_store_t *self)
 {
     if (self->busy && !sqlite3_get_autocommit (self->database))
         run (self, RECORDER_SQL_rollback, NULL);
-    self->busy = false;
+    self->busy = self->lost = false;
 }
 
 sqlite3_stmt *recorder_sql (recorder_store_t *self, recorder_sql_t id)

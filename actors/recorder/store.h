@@ -3,7 +3,8 @@
  *
  *  Invariants:
  *  - One process, one connection that writes; what is committed is on the disk (WAL, synchronous=FULL).
- *  - A turn is: begin, then per handler savepoint and keep or undo, then commit or rollback. begin again inside a turn is nothing.
+ *  - A turn is: begin, then per handler savepoint and keep or undo, then commit or rollback. begin again inside a turn is nothing,
+ *    unless the turn was lost (the disk failed, and SQLite rolled it back): then begin and commit are store_failed until rollback.
  *  - A statement that was stepped to its end, or failed, is reset; one that is left early is reset by recorder_sql_done.
  *  - After recorder_store_forbid nothing is written any more: begin is store_read_only.
  */

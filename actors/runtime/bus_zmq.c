@@ -24,6 +24,10 @@
 #define HEARTBEAT_TIMEOUT_MS 5000
 #define HEARTBEAT_TTL_MS 10000
 #define TCP_UNACKNOWLEDGED_MS 20000 /* data under way to a host without power */
+#define SUBSCRIPTION_BYTES_MAX \
+    1024 /* a topic has 255, a command of the handshake under 400; libzmq keeps a tree node for each byte */
+#define SUBSCRIPTIONS_AT_ONCE \
+    64 /* libzmq takes in all that wait on a connection before it lets go: some 30 us each; the rest waits in the kernel */
 #define POLL_FIRST 16 /* slots of the poll array at the start */
 
 typedef struct {
@@ -78,7 +82,7 @@ static void set_option (void *handle, int option, int value)
 
 static void set_options (void *handle, yard_socket_kind_t kind, const char *endpoint)
 {
-    int64_t size_max = YARD_MESSAGE_MAX;
+    int64_t size_max = kind == YARD_SOCKET_XPUB ? SUBSCRIPTION_BYTES_MAX : YARD_MESSAGE_MAX;
     int rc = zmq_setsockopt (handle, ZMQ_MAXMSGSIZE, &size_max, sizeof size_max);
     assert (rc == 0);
     for (size_t i = 0; i < sizeof every_socket / sizeof *every_socket; i++)
@@ -89,6 +93,8 @@ static void set_options (void *handle, yard_socket_kind_t kind, const char *endp
             set_option (handle, tcp_socket [i].option, tcp_socket [i].value);
     }
     set_option (handle, ZMQ_LINGER, kind == YARD_SOCKET_DEALER ? LINGER_MS : 0);
+    if (kind == YARD_SOCKET_XPUB)
+        set_option (handle, ZMQ_RCVHWM, SUBSCRIPTIONS_AT_ONCE);
     /* Without it a message to a peer that has gone would be dropped without a word. */
     if (kind == YARD_SOCKET_ROUTER)
         set_option (handle, ZMQ_ROUTER_MANDATORY, 1);

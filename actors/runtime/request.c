@@ -7,12 +7,16 @@
 #include "actor_inside.h"
 
 #include <assert.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include "actors/ground/fault.h"
 
 #define STRANGER_MS_MAX \
     600000 /* ten minutes: who waits longer says hello, or says for how long (meta.deadline_ms) */
+#define WEDGE_MS \
+    3000 /* of the FAULT point: long enough to be named thrice, too short for the broker to call us gone */
 #define BROKER_NUMBER_SIZE 8 /* of the id that the broker puts in place of the asker's (ARCHITECTURE 2) */
 
 static void request_free (yard_request_t *self)
@@ -208,6 +212,8 @@ static void handle (yard_request_t *self, const yard_route_t *route)
     set_deadline (self);
     actor->handling = self;
     yard_handling_begin (actor, "request", route->method->id);
+    if (FAULT ("runtime.wedge"))
+        poll (NULL, 0, WEDGE_MS);
     int code = route->handler (actor->self, self, ask);
     yard_handling_end (actor);
     assert (code == 0 || actor->handling); /* a code after an answer would be a second answer */

@@ -226,10 +226,13 @@ static void on_welcome (yard_client_t *self, const yard_envelope_t *envelope)
     bool other = self->epoch [0] && !yard_string_is (welcome.epoch, self->epoch);
     snprintf (self->epoch, sizeof self->epoch, "%.*s", YARD_VIEW (welcome.epoch));
     self->welcomed = true;
-    if (other)
+    if (other || welcome.moved)
         client_calls_end (self, false, YARD_GONE,
-                          "the yard's broker was started anew before an answer came; look at the state "
-                          "before asking again");
+                          other
+                              ? "the yard's broker was started anew before an answer came; look at the state "
+                                "before asking again"
+                              : "the connection to the yard ended before an answer came; look at the state "
+                                "before asking again");
 }
 
 static void on_ping (yard_client_t *self, const yard_envelope_t *envelope)

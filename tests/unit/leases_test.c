@@ -330,7 +330,8 @@ static void a_delay_does_not_outlive_a_restart (void **state)
     assert_int_equal (leased, id);
 }
 
-/*  The job is leased still; its time must not take the lease out of memory, where nothing would ever bring it back. */
+/*  The job is leased still; its time must not take the lease out of memory, where nothing would ever bring
+ *  it back. */
 static void a_delay_that_was_rolled_back_does_not_end_the_lease (void **state)
 {
     fixture_t *self = *state;

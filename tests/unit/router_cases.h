@@ -137,7 +137,7 @@ static inline void say_frames (bench_t *self, char peer, const yard_string_t *fr
 }
 
 /*  Texts up to a NULL, each a frame. */
-static inline void say_texts (bench_t *self, char peer, ...)
+static inline void say_texts (bench_t *self, int peer, ...)
 {
     yard_string_t frames [YARD_FRAMES_MAX + 4];
     size_t count = 0;
@@ -146,7 +146,7 @@ static inline void say_texts (bench_t *self, char peer, ...)
     for (const char *text; (text = va_arg (texts, const char *)) != NULL;)
         frames [count++] = yard_string (text);
     va_end (texts);
-    say_frames (self, peer, frames, count);
+    say_frames (self, (char) peer, frames, count);
 }
 
 static inline yard_string_t pack (bench_t *self, const yard_wire_type_t *type, const char *text)

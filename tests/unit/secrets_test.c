@@ -91,7 +91,7 @@ static void a_grant_names_the_jobs_token_and_children_have_their_parents (void *
     job_kind_t kind = job_kind_install;
     job_lease_ask_t lease = fixture_lease_ask ("installer", &kind, 1);
     job_lease_answer_t granted;
-    yard_string_t *names;
+    yard_string_t *names = NULL;
     MUST (self, recorder_job_grant (&self->book, &lease, &granted, &names, &self->error));
     assert_true (yard_string_is (names [0], name_a));
     job_submit_ask_t file = fixture_download ("https://example.org/a/1");

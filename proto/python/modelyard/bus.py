@@ -239,7 +239,7 @@ class Bus:
             with self._lock:
                 self._out.append([b"YARD1O", b"", msgpack.packb({"open_asks": len(self._asks)})])
         elif letter == b"W":
-            self._on_welcome(msgpack.unpackb(frames[2])["epoch"])
+            self._on_welcome(msgpack.unpackb(frames[2]))
         elif letter == b"E":
             into = self._follows.get(ident)
             if into is not None:
@@ -249,9 +249,13 @@ class Bus:
         elif letter == b"F":
             self._on_failure(ident, msgpack.unpackb(frames[2]))
 
-    def _on_welcome(self, epoch: str) -> None:
+    def _on_welcome(self, welcome: Dict[str, Any]) -> None:
+        epoch = welcome["epoch"]
         if self.epoch is not None and epoch != self.epoch:
             self._forget_everything("the broker is another since; what was open there is lost")
+        elif welcome.get("moved"):
+            self._withdraw_everything()  # some may have left behind the hello: nobody will wait for those either
+            self._forget_everything("the connection to the broker ended; what was open on it is lost")
         self.epoch = epoch
         self._welcomed.set()
         waiting, self._waiting_for_hello = self._waiting_for_hello, []
@@ -294,6 +298,10 @@ class Bus:
         self._socket.close(0)
         self.epoch = None
         self._open_socket()
+
+    def _withdraw_everything(self) -> None:
+        with self._lock:
+            self._out.extend([b"YARD1B" + ident, b"", msgpack.packb({})] for ident in (*self._asks, *self._follows))
 
     def _forget_everything(self, why: str) -> None:
         asks, self._asks = list(self._asks.values()), {}
