@@ -195,6 +195,8 @@ static void on_leased (void *pointer, void *argument, const yard_outcome_t *outc
 {
     (void) argument;
     installer_t *self = pointer;
+    if (outcome->code == YARD_CANCELLED)
+        return; /* we withdrew it, and another may be open */
     self->asked = 0;
     if (outcome->code) {
         self->retry_ms = self->retry_ms ? self->retry_ms * 2 : RETRY_FIRST_MS;

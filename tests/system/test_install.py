@@ -286,7 +286,7 @@ def test_the_database_is_rebuilt_from_the_manifests(yard, tmp_path):
     after = client.ask("record.get", {"key": job["key"]})["config"]
     assert after == before
     wait_for(lambda: staging(yard) == [], what="the sweep")
-    assert "sync.unproven" in yard.log("installer")
+    wait_for(lambda: "sync.unproven" in yard.log("installer"), what="the word about the spoiled model")
     assert not client.ask("record.exists", {"key": spoiled["key"]})["exists"]
 
 
