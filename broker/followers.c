@@ -149,7 +149,7 @@ bool broker_unfollow (broker_router_t *self, broker_peer_t *peer, yard_string_t 
 void broker_unfollow_all (broker_router_t *self, broker_peer_t *peer)
 {
     while (!TAILQ_EMPTY (&peer->follows))
-        drop (self, TAILQ_FIRST (&peer->follows));
+        drop (self, TAILQ_FIRST (&peer->follows)); /* NOLINT(clang-analyzer-unix.Malloc): it unlinks */
 }
 
 void broker_on_credit (broker_router_t *self, broker_peer_t *peer, const yard_envelope_t *envelope)
@@ -218,7 +218,8 @@ void broker_follows_cut (broker_router_t *self, broker_peer_t *peer)
     yard_error (&error, YARD_GONE,
                 "the connection of this follow has ended: follow again behind the last number you saw");
     while (!TAILQ_EMPTY (&peer->follows))
-        fail (self, TAILQ_FIRST (&peer->follows), &error);
+        fail (self, TAILQ_FIRST (&peer->follows),
+              &error); /* NOLINT(clang-analyzer-unix.Malloc): it unlinks */
 }
 
 /*  When it should be looked at again without a new event or credit; INT64_MAX = not before. */

@@ -102,7 +102,7 @@ struct broker_router_t {
     int64_t flush_ms; /* when a follower may have something to get; INT64_MAX = at the next event or credit */
 };
 
-/*  --- outgoing.c: every frame that leaves ---------------------------------------------------------------------------------- */
+/*  --- outgoing.c: every frame that leaves */
 /*  0, or YARD_BUSY, YARD_GONE; the peer is then suspected where that is what it means (GONE always). */
 int broker_send (broker_router_t *self, broker_peer_t *peer, const yard_envelope_t *envelope);
 /*  The same to an asker: BUSY counts as vanished too, since an answer cannot wait. */
@@ -117,7 +117,7 @@ void broker_fail_open (broker_router_t *self, broker_ask_t *ask, int code, const
 /*  Packs into self->body; empty on a bug of ours, which is logged. */
 yard_string_t broker_pack (broker_router_t *self, const yard_wire_type_t *type, const void *value);
 
-/*  --- peers.c: connections ------------------------------------------------------------------------------------------------- */
+/*  --- peers.c: connections */
 /*  The peer of an origin, made if it is new. NULL: the limit of peers is reached and none is idle. */
 broker_peer_t *broker_peer_of (broker_router_t *self, const broker_origin_t *origin);
 broker_peer_t *broker_peer_find (const broker_router_t *self, yard_string_t routing);
@@ -129,7 +129,7 @@ void broker_peer_forget (broker_router_t *self,
 void broker_peers_forget_idle (broker_router_t *self);
 void broker_peer_write_from (broker_router_t *self, broker_peer_t *peer);
 
-/*  --- the letters ---------------------------------------------------------------------------------------------------------- */
+/*  --- the letters */
 typedef void (broker_letter_fn) (broker_router_t *self, broker_peer_t *peer, const yard_envelope_t *envelope);
 broker_letter_fn broker_on_hello; /* hello.c */
 broker_letter_fn broker_on_ask; /* routing.c */
@@ -147,7 +147,7 @@ void broker_routing_cut (broker_router_t *self, broker_peer_t *peer);
 /*  Its end will be told from now on, also to those who took its asks before it said hello. */
 void broker_routing_joined (broker_peer_t *peer);
 
-/*  --- liveness.c ----------------------------------------------------------------------------------------------------------- */
+/*  --- liveness.c */
 void broker_suspect (broker_router_t *self, broker_peer_t *peer, const char *reason);
 void broker_trust (broker_router_t *self, broker_peer_t *peer); /* it has shown itself */
 void broker_sweep (broker_router_t *self, broker_peer_t *peer, const char *reason); /* frees the peer */
@@ -157,7 +157,7 @@ void broker_liveness_close (broker_router_t *self);
 /*  Sends B with an ask's number, or with a client; what the server cannot take now is owed to it. */
 void broker_tell_bye (broker_router_t *self, broker_peer_t *server, uint64_t number, const char *client);
 
-/*  --- publish.c ------------------------------------------------------------------------------------------------------------ */
+/*  --- publish.c */
 int broker_publish (broker_router_t *self, broker_peer_t *peer, const event_publish_ask_t *ask,
                     event_publish_answer_t *ret_answer, yard_error_t *error);
 void broker_publish_actor (broker_router_t *self, const yard_event_t *event, const broker_peer_t *peer,
@@ -166,7 +166,7 @@ void broker_publish_actor (broker_router_t *self, const yard_event_t *event, con
 void broker_publish_tick (broker_router_t *self);
 void broker_publish_close (broker_router_t *self);
 
-/*  --- followers.c ---------------------------------------------------------------------------------------------------------- */
+/*  --- followers.c */
 int broker_follow (broker_router_t *self, broker_peer_t *peer, const yard_envelope_t *envelope,
                    const event_follow_ask_t *ask, yard_error_t *error);
 bool broker_unfollow (broker_router_t *self, broker_peer_t *peer, yard_string_t id);
@@ -174,7 +174,7 @@ void broker_unfollow_all (broker_router_t *self, broker_peer_t *peer);
 void broker_follows_cut (broker_router_t *self, broker_peer_t *peer); /* and it is told: gone */
 void broker_followers_flush (broker_router_t *self);
 
-/*  --- services.c ----------------------------------------------------------------------------------------------------------- */
+/*  --- services.c */
 bool broker_serves (yard_string_t name); /* a method of the broker itself */
 void broker_serve (broker_router_t *self, broker_peer_t *peer, const yard_envelope_t *envelope);
 

@@ -207,5 +207,5 @@ void broker_liveness_tick (broker_router_t *self, bool drained)
 void broker_liveness_close (broker_router_t *self)
 {
     while (!TAILQ_EMPTY (&self->owed))
-        drop_owed (self, TAILQ_FIRST (&self->owed));
+        drop_owed (self, TAILQ_FIRST (&self->owed)); /* NOLINT(clang-analyzer-unix.Malloc): it unlinks */
 }

@@ -20,8 +20,7 @@ void yard_base64_append (yard_buffer_t *buffer, yard_string_t bytes)
     }
 }
 
-/*  Four digits as 24 bits; false for what is no digit. Padding counts as 0, only the last group may have it.
- *  */
+/*  Four digits as 24 bits; false for what is no digit. Padding counts as 0, only the last group may have it. */
 static bool read_group (const char *text, size_t padding, unsigned *ret)
 {
     unsigned group = 0;

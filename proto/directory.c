@@ -129,8 +129,7 @@ int yard_directory_writer_finish (yard_directory_writer_t *self, yard_buffer_t *
     return 0;
 }
 
-/*  --- reading: the bytes are another process's
- *  ---------------------------------------------------------------------------- */
+/*  --- reading: the bytes are another process's */
 /*  count things of size bytes from offset lie within total. */
 static bool inside (uint64_t offset, uint64_t count, uint64_t size, uint64_t total)
 {

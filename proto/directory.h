@@ -53,8 +53,7 @@ typedef struct {
 } yard_tensor_row_t;
 
 /*  --- writing
- *  -----------------------------------------------------------------------------------------------------------
- *  */
+ *  ----------------------------------------------------------------------------------------------------------- */
 typedef struct yard_directory_writer_t yard_directory_writer_t;
 
 yard_directory_writer_t *yard_directory_writer_new (void);
@@ -68,8 +67,7 @@ int yard_directory_writer_add (yard_directory_writer_t *self, const yard_tensor_
 int yard_directory_writer_finish (yard_directory_writer_t *self, yard_buffer_t *ret, yard_error_t *error);
 
 /*  --- reading
- *  -----------------------------------------------------------------------------------------------------------
- *  */
+ *  ----------------------------------------------------------------------------------------------------------- */
 /*  A directory leans on bytes that the caller keeps mapped, aligned to 8. */
 typedef struct {
     const yard_directory_row_t *rows;

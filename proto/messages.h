@@ -58,8 +58,7 @@ const yard_method_t *yard_method_find (yard_string_t name);
 const yard_event_t *yard_event_find (yard_string_t name);
 
 /* clang-format off: macros that read as the rows they expand */
-/*  --- pass 1 of 2 over the rows: types and declarations
- *  ------------------------------------------------------------------- */
+/*  --- pass 1 of 2 over the rows: types and declarations */
 #define YARD_C_BOOL bool
 #define YARD_C_INT int64_t
 #define YARD_C_UINT uint64_t

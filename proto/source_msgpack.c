@@ -87,6 +87,7 @@ static yard_item_t signed_item (uint64_t number, size_t width)
 {
     /* Shift the sign up to bit 63, then down again. */
     unsigned shift = (unsigned) (64 - 8 * width);
+    /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): width is 1, 2, 4 or 8 */
     int64_t value = (int64_t) (number << shift) >> shift;
     if (value >= 0)
         return (yard_item_t){ .kind = YARD_ITEM_NATURAL, .natural = (uint64_t) value };

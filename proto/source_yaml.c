@@ -109,8 +109,7 @@ static size_t line (const yard_source_t *base)
     return self->last ? self->last->start_mark.line + 1 : 0;
 }
 
-/*  --- before a document is built
- *  ---------------------------------------------------------------------------------------------------- */
+/*  --- before a document is built */
 /*  What is wrong with one event, or NULL. */
 static const char *objection (const yaml_event_t *event, size_t *depth, size_t *documents)
 {

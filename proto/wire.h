@@ -31,8 +31,7 @@
 
 /*  What a field holds, and its C type: bool; int64_t; uint64_t; double; yard_string_t; yard_string_t; x_t
  *  (enum, 0 = unset); x_t (struct); { x_t *items; size_t count; }; yard_map_t; yard_string_t. For strings,
- *  binaries and secrets low and high bound the bytes, for lists and maps the entries, for numbers the value.
- *  */
+ *  binaries and secrets low and high bound the bytes, for lists and maps the entries, for numbers the value. */
 typedef enum {
     YARD_WIRE_BOOL,
     YARD_WIRE_INT,
@@ -110,8 +109,7 @@ const yard_wire_type_t *yard_text_type (void);
 const yard_wire_type_t *yard_uint_type (void);
 
 /*  Who reads: an ask refuses unknown enum words, an answer or event reads them as unset; both skip unknown
- *  fields. A configuration refuses both, and names the nearest key it knows; its failures are invalid_config.
- *  */
+ *  fields. A configuration refuses both, and names the nearest key it knows; its failures are invalid_config. */
 typedef enum {
     YARD_WIRE_ASK,
     YARD_WIRE_ANSWER,

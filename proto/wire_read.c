@@ -84,8 +84,7 @@ static int check_size (walk_t *walk, yard_wire_spec_t spec, size_t size, const c
 }
 
 /*  --- scalars
- *  ---------------------------------------------------------------------------------------------------------------------
- *  */
+ *  --------------------------------------------------------------------------------------------------------------------- */
 static int put_bool (walk_t *walk, yard_wire_spec_t spec, const yard_item_t *item, void *at,
                      const yard_wire_place_t *place)
 {
@@ -193,8 +192,7 @@ static int (*const put_scalar []) (walk_t *, yard_wire_spec_t, const yard_item_t
 };
 
 /*  --- records, lists, maps
- *  ----------------------------------------------------------------------------------------------------------
- *  */
+ *  ---------------------------------------------------------------------------------------------------------- */
 /*  Fields come mostly in the order of their rows, so the search begins behind the last one found. SIZE_MAX:
  *  no such field. */
 static size_t find_field (const yard_wire_type_t *type, yard_string_t name, size_t from)
@@ -368,8 +366,7 @@ int yard_wire_read (yard_source_t *source, const yard_wire_type_t *type, yard_wi
     return failed;
 }
 
-/*  --- one word of a command line
- *  ------------------------------------------------------------------------------------------------------ */
+/*  --- one word of a command line */
 typedef struct {
     yard_source_t base;
     yard_string_t word;

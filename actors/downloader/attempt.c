@@ -78,7 +78,7 @@ static void on_stall (void *actor_self, void *argument)
     end (self, DOWNLOADER_ENDED_AGAIN, &error);
 }
 
-/*  --- what the call says ------------------------------------------------------------------------------------------------- */
+/*  --- what the call says */
 static int on_head (void *argument, const downloader_reply_t *reply)
 {
     downloader_attempt_t *self = argument;

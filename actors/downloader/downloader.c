@@ -70,7 +70,7 @@ static void stop_telling (downloader_t *self, uint64_t job, uint64_t token, yard
     }
 }
 
-/*  --- leasing ------------------------------------------------------------------------------------------------------------ */
+/*  --- leasing */
 static void on_over (void *argument, downloader_lease_t *lease)
 {
     downloader_t *self = argument;
@@ -141,7 +141,7 @@ static void on_again (void *actor_self, void *argument)
     ask_for_work (actor_self);
 }
 
-/*  --- progress ----------------------------------------------------------------------------------------------------------- */
+/*  --- progress */
 static void on_extended (void *actor_self, void *argument, const yard_outcome_t *outcome)
 {
     (void) argument;
@@ -198,7 +198,7 @@ static void on_tick (void *actor_self, void *argument)
     yard_timer_set (self->tick, TICK_MS);
 }
 
-/*  --- the actor ---------------------------------------------------------------------------------------------------------- */
+/*  --- the actor */
 static int downloader_open (void *actor_self, yard_actor_t *actor, yard_error_t *error)
 {
     downloader_t *self = actor_self;

@@ -46,7 +46,7 @@ struct downloader_call_t {
     char text [CURL_ERROR_SIZE];
 };
 
-/*  --- libcurl -> loop ---------------------------------------------------------------------------------------------------- */
+/*  --- libcurl -> loop */
 static void drive (downloader_fetch_t *self, curl_socket_t socket, int mask);
 
 static void on_ready (void *actor_self, void *argument, int fd, short events)
@@ -87,7 +87,7 @@ static int on_timeout (CURLM *multi, long timeout_ms, void *context)
     return 0;
 }
 
-/*  --- one call's callbacks ----------------------------------------------------------------------------------------------- */
+/*  --- one call's callbacks */
 static size_t on_header (char *data, size_t size, size_t count, void *context)
 {
     downloader_call_t *call = context;
@@ -148,7 +148,7 @@ static int on_before_request (void *context, char *peer, char *local, int peer_p
     return CURL_PREREQFUNC_ABORT;
 }
 
-/*  --- the end of a call -------------------------------------------------------------------------------------------------- */
+/*  --- the end of a call */
 static void call_destroy (downloader_call_t *call)
 {
     if (call->previous)
@@ -226,7 +226,7 @@ static void drive (downloader_fetch_t *self, curl_socket_t socket, int mask)
     }
 }
 
-/*  --- calls -------------------------------------------------------------------------------------------------------------- */
+/*  --- calls */
 static void add_header (downloader_call_t *call, const char *name, const char *value)
 {
     yard_buffer_t line;

@@ -22,7 +22,7 @@
 #define NAME_BYTES_MAX \
     200 /* NAME_MAX (255) less the longest suffix of ours, ".part." and 20 digits, and ".journal.new" */
 
-/*  --- the name ----------------------------------------------------------------------------------------------------------- */
+/*  --- the name */
 static bool is_clean_segment (const char *segment, size_t size)
 {
     if (size == 0 || size > NAME_MAX || (size == 1 && segment [0] == '.') ||
@@ -118,7 +118,7 @@ void downloader_part_file_name (const downloader_part_t *self, const char *suffi
               suffix);
 }
 
-/*  --- bytes and proofs --------------------------------------------------------------------------------------------------- */
+/*  --- bytes and proofs */
 void downloader_part_forget (downloader_part_t *self)
 {
     self->bytes = self->proven = 0;
@@ -207,7 +207,7 @@ void downloader_part_expect (downloader_part_t *self, uint64_t size, const char 
     downloader_journal_destroy (&self->journal); /* the next checkpoint writes a new head */
 }
 
-/*  --- the end ------------------------------------------------------------------------------------------------------------ */
+/*  --- the end */
 static int prove (downloader_part_t *self, yard_error_t *error)
 {
     struct stat status;

@@ -18,7 +18,7 @@ void downloader_reply_init (downloader_reply_t *self)
     self->total = self->length = DOWNLOADER_SIZE_UNKNOWN;
 }
 
-/*  --- header lines ------------------------------------------------------------------------------------------------------- */
+/*  --- header lines */
 /*  Digits only, in bounds; moves *at behind them. */
 static bool read_number (const char **at, uint64_t *ret_number)
 {
@@ -205,7 +205,7 @@ int64_t downloader_reply_retry_ms (const downloader_reply_t *self, int64_t wall_
     return ms < 0 ? 0 : ms > DOWNLOADER_RETRY_AFTER_MAX_MS ? DOWNLOADER_RETRY_AFTER_MAX_MS : ms;
 }
 
-/*  --- the decision ------------------------------------------------------------------------------------------------------- */
+/*  --- the decision */
 /*  Is this reply about the file we began? Says CHANGED or, against what the job published, FAIL. */
 static bool is_same_file (const downloader_reply_t *self, const downloader_asked_t *asked, uint64_t size,
                           downloader_decision_t *ret)

@@ -19,7 +19,7 @@
 #define RESTARTS_MAX 3 /* a source that changes faster than that cannot be fetched */
 #define LOCKED_AFTER_MS 5000 /* until the other holder has noticed that it is one no more */
 
-/*  --- disk work ---------------------------------------------------------------------------------------------------------- */
+/*  --- disk work */
 void downloader_transfer_free (downloader_transfer_t *self)
 {
     downloader_spool_destroy (&self->spool);
@@ -121,7 +121,7 @@ static int keep_part (downloader_part_t *part, yard_error_t *error)
     return 0;
 }
 
-/*  --- actions ------------------------------------------------------------------------------------------------------------ */
+/*  --- actions */
 static void act_reset (downloader_transfer_t *self)
 {
     downloader_spool_drop (self->spool);

@@ -13,7 +13,7 @@ static const char *const state_words [DOWNLOADER_STATES] = {
     [DOWNLOADER_LEAVING] = "closing",  [DOWNLOADER_STATE_ENDED] = "ended",
 };
 
-/*  --- the outside -------------------------------------------------------------------------------------------------------- */
+/*  --- the outside */
 static char *text_of (yard_string_t view)
 {
     char *text = strndup (view.data ? view.data : "", view.size);

@@ -16,7 +16,7 @@
 #define TICK_MS 1000 /* how often the time of a checkpoint is looked at */
 #define SNIFF_BYTES 512 /* enough to tell a page from a model */
 
-/*  --- what an attempt says ----------------------------------------------------------------------------------------------- */
+/*  --- what an attempt says */
 static void on_taken (void *argument, uint64_t size, const char *validator)
 {
     downloader_transfer_t *self = argument;

@@ -3,8 +3,7 @@
  */
 #include "actors/formats/json_scan.h"
 
-/*  serde_json, which reads these headers elsewhere, refuses the 128th level; two are around a tensor's field.
- *  */
+/*  serde_json, which reads these headers elsewhere, refuses the 128th level; two are around a tensor's field. */
 #define DEPTH_MAX 125
 
 static bool refuse (yard_scan_t *self, const char *problem)

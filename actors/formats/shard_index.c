@@ -151,8 +151,7 @@ static int by_name (const void *left, const void *right)
     return order ? order : (a->name.size > b->name.size) - (a->name.size < b->name.size);
 }
 
-/*  Files come in the order of the tensors' names; regions of a loaded model come in the order of the files'.
- *  */
+/*  Files come in the order of the tensors' names; regions of a loaded model come in the order of the files'. */
 static void sort_files (yard_shard_index_t *index)
 {
     numbered_t *sorted = calloc (index->file_count, sizeof *sorted);

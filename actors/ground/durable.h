@@ -29,8 +29,7 @@ int yard_durable_rename (const char *from, const char *to, yard_error_t *error);
  *  fsync of the parent. */
 int yard_durable_remove (const char *path, yard_error_t *error);
 
-/*  Reads a whole small file; too_large past size_max. Gives malloc'ed bytes with a 0 behind them: free them.
- *  */
+/*  Reads a whole small file; too_large past size_max. Gives malloc'ed bytes with a 0 behind them: free them. */
 int yard_file_read (const char *path, size_t size_max, char **ret_data, size_t *ret_size,
                     yard_error_t *error);
 

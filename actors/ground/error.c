@@ -6,6 +6,8 @@
  */
 #include "error.h"
 
+#undef yard_error /* the analyzer's */
+
 #include <assert.h>
 #include <errno.h>
 #include <stdarg.h>

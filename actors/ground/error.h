@@ -40,6 +40,10 @@ typedef struct {
 int yard_error (yard_error_t *error, int code, const char *format, ...)
     __attribute__ ((format (printf, 3, 4)));
 
+#ifdef __clang_analyzer__ /* it does not look into other files: what comes back is the code, never 0 */
+#    define yard_error(error, code, ...) (yard_error ((error), (code), __VA_ARGS__), (code))
+#endif
+
 /*  The same from errno: picks disk_full, disk_failed, not_found, forbidden …, ends the sentence with
  *  strerror. */
 int yard_error_errno (yard_error_t *error, int saved_errno, const char *format, ...)

@@ -34,6 +34,7 @@ int yard_path_join (char *ret_path, const char *a, const char *b, yard_error_t *
     bool alone = *b == '/' || a_size == 0;
     while (a_size > 1 && a [a_size - 1] == '/')
         a_size--;
+    /* NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): a has a byte, else alone */
     const char *slash = alone || *b == 0 || a [a_size - 1] == '/' ? "" : "/";
     int size = -1;
     if (a_size < sizeof path)

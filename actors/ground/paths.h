@@ -20,8 +20,7 @@ typedef struct {
 
 int yard_paths_find (yard_paths_t *self, yard_error_t *error);
 
-/*  Joins with one slash; an absolute b stands alone. too_large when it does not fit into ret_path [PATH_MAX].
- *  */
+/*  Joins with one slash; an absolute b stands alone. too_large when it does not fit into ret_path [PATH_MAX]. */
 int yard_path_join (char *ret_path, const char *a, const char *b, yard_error_t *error);
 
 /*  Makes the directory (0700) and its parents; refuses one that another user owns. */

@@ -8,8 +8,7 @@
 #include "actors/ground/view.h"
 
 /*  A lead byte in [lead_low, lead_high] is followed by a byte in [low, high] and then `rest` bytes in [0x80,
- *  0xbf].
- *  */
+ *  0xbf]. */
 static const struct {
     unsigned char lead_low, lead_high, low, high, rest;
 } forms [] = {

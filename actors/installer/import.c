@@ -46,8 +46,7 @@ static void on_submitted (void *self, void *argument, const yard_outcome_t *outc
     destroy_import (import);
 }
 
-/*  Equal installs have the same canonical source, inplace, move and overrides: the digest of exactly those.
- *  */
+/*  Equal installs have the same canonical source, inplace, move and overrides: the digest of exactly those. */
 static int equal_digest (const install_request_t *source, char *ret_hex, yard_error_t *error)
 {
     yard_buffer_t packed;

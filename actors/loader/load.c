@@ -48,8 +48,7 @@ static void refuse (load_t *load, int code, const char *text)
 }
 
 /*  --- the answer
- *  ----------------------------------------------------------------------------------------------------------
- *  */
+ *  ---------------------------------------------------------------------------------------------------------- */
 
 static void tell (const load_t *load, const yard_event_t *event, const char *precision)
 {
@@ -181,8 +180,7 @@ static void on_loaded (void *argument, const loader_loaded_t *loaded)
     loader_leases_changed (self);
 }
 
-/*  --- from the record to the files
- *  ---------------------------------------------------------------------------------------- */
+/*  --- from the record to the files */
 
 /*  May this model be loaded by this part, or without one? */
 static int check_part (const load_model_ask_t *ask, const model_config_t *config, yard_error_t *error)
@@ -286,8 +284,7 @@ static void ask_for_record (load_t *load)
 }
 
 /*  --- the ask
- *  -------------------------------------------------------------------------------------------------------------
- *  */
+ *  ------------------------------------------------------------------------------------------------------------- */
 
 /*  The runtime ended the request: nobody wants the load any more. */
 static void on_request_ended (void *actor_self, yard_request_t *request, void *argument, int code)

@@ -52,8 +52,7 @@ static void on_lease_gone (void *argument, const loader_lease_t *lease)
     loader_loads_sweep (self->loads);
 }
 
-/*  --- the attach door
- *  ----------------------------------------------------------------------------------------------------- */
+/*  --- the attach door */
 
 static int on_enter (void *argument, yard_string_t id, const loader_model_t **ret_model, void **ret_ticket,
                      yard_error_t *error)
@@ -76,8 +75,7 @@ static void on_leave (void *argument, void *ticket)
     loader_leases_changed (self);
 }
 
-/*  --- load.release, load.list
- *  --------------------------------------------------------------------------------------------- */
+/*  --- load.release, load.list */
 
 static int on_load_release (loader_t *self, yard_request_t *request, const load_release_ask_t *ask)
 {
@@ -125,8 +123,7 @@ static int on_load_list (loader_t *self, yard_request_t *request, const load_lis
 }
 
 /*  --- life
- *  ----------------------------------------------------------------------------------------------------------------
- *  */
+ *  ---------------------------------------------------------------------------------------------------------------- */
 
 static int loader_open (void *argument, yard_actor_t *actor, yard_error_t *error)
 {

@@ -20,8 +20,7 @@ typedef struct {
     uint64_t memory_bytes; /* of address space; not under sanitizers, whose shadow is larger */
 } prober_limits_t;
 
-/*  4 at once, 30 s, 10 s of processor, 1 GiB: four times the longest header is 400 MB, and takes under 1 s.
- *  */
+/*  4 at once, 30 s, 10 s of processor, 1 GiB: four times the longest header is 400 MB, and takes under 1 s. */
 extern const prober_limits_t prober_limits_default;
 
 /*  Irrevocable. file: the one that may be read; result: the socket that may be sent to. On failure the

@@ -79,8 +79,7 @@ static size_t magic_of (const char *first, size_t size)
 }
 
 /*  A length that fits into the file, and a brace after white space: enough to take its word that it is
- *  safetensors.
- *  */
+ *  safetensors. */
 static bool looks_like_safetensors (const char *first, size_t size, uint64_t file_size, uint64_t *ret_header)
 {
     if (yard_safetensors_header_size (first, file_size, ret_header, NULL) != 0)

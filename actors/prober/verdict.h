@@ -48,8 +48,7 @@ void prober_verdict_write (char *field, size_t size, const char *format, ...)
 #define PROBER_WRITE(field, ...) prober_verdict_write ((field), sizeof (field), __VA_ARGS__)
 
 /*  Makes a verdict from an untrusted process harmless: codes and score in range, texts ended and of printable
- *  ASCII.
- *  */
+ *  ASCII. */
 void prober_verdict_disarm (prober_verdict_t *self);
 
 #endif

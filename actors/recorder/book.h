@@ -8,7 +8,8 @@
  *
  *  Invariants:
  *  - An effect that returns a failure has changed nothing: neither rows nor counters nor leases.
- *  - After a commit that failed the book is as the database is, and the turn's ended and removed lists are empty.
+ *  - After a commit that failed the book is as the database is, and the turn's ended and removed lists are
+ *    empty.
  *  - What effects give back lies in `arena` and lives until recorder_book_turn_over.
  */
 #ifndef YARD_RECORDER_BOOK_H

@@ -185,7 +185,7 @@ static int let_go (recorder_book_t *book, recorder_job_row_t *row, yard_error_t 
     return recorder_job_move (book, row, RECORDER_MOVE_START, RECORDER_QUEUE_READY, error);
 }
 
-/*  --- ended jobs that go on ----------------------------------------------------------------------------------------------- */
+/*  --- ended jobs that go on */
 static void forget_end (recorder_job_row_t *row)
 {
     job_t *job = &row->job;

@@ -38,7 +38,7 @@ typedef struct {
     yard_string_t answer; /* packed answer of the record.add that ended it */
 } recorder_job_row_t;
 
-/*  --- rows (job_rows.c) --------------------------------------------------------------------------------------------------- */
+/*  --- rows (job_rows.c) */
 int recorder_job_read (recorder_book_t *book, uint64_t id, recorder_job_row_t *ret,
                        yard_error_t *error); /* or unknown_job */
 int recorder_job_save (recorder_book_t *book, const recorder_job_row_t *row, yard_error_t *error);
@@ -54,7 +54,7 @@ int recorder_job_parts (recorder_book_t *book, uint64_t parent, size_t limit, jo
 int recorder_job_children (recorder_book_t *book, uint64_t parent, uint64_t after, bool live, uint64_t **ret,
                            size_t *ret_count, yard_error_t *error);
 
-/*  --- queries (job_queries.c) --------------------------------------------------------------------------------------------- */
+/*  --- queries (job_queries.c) */
 int recorder_job_get (recorder_book_t *book, uint64_t id, job_t *ret, yard_error_t *error);
 int recorder_job_list (recorder_book_t *book, const job_list_ask_t *ask, job_list_answer_t *ret,
                        yard_error_t *error);
@@ -62,7 +62,7 @@ int recorder_job_list (recorder_book_t *book, const job_list_ask_t *ask, job_lis
 int recorder_job_live (recorder_book_t *book, job_kind_t kind, size_t limit, uint64_t *ret_ids,
                        size_t *ret_count, yard_error_t *error);
 
-/*  --- moves (job_moves.c) ------------------------------------------------------------------------------------------------- */
+/*  --- moves (job_moves.c) */
 /*  Changes the status as the tables say, tells it, saves the row, and sees to parent and children. queue: where the job is afterwards,
  *  for a live one. too_late or conflict if the move does not exist. */
 int recorder_job_move (recorder_book_t *book, recorder_job_row_t *row, recorder_move_t move,
@@ -75,7 +75,7 @@ int recorder_job_cancel (recorder_book_t *book, uint64_t id, job_t *ret, yard_er
 int recorder_job_pause (recorder_book_t *book, uint64_t id, job_t *ret, yard_error_t *error);
 int recorder_job_start (recorder_book_t *book, uint64_t id, job_t *ret, yard_error_t *error);
 
-/*  --- submit (job_submit.c) ----------------------------------------------------------------------------------------------- */
+/*  --- submit (job_submit.c) */
 /*  secret: file name, or empty. existed: ret_job is the equal live one, and nothing changed. */
 int recorder_job_submit (recorder_book_t *book, const job_submit_ask_t *ask, yard_string_t secret,
                          job_submit_answer_t *ret, yard_error_t *error);
@@ -84,7 +84,7 @@ int recorder_job_expand (recorder_book_t *book, const job_expand_ask_t *ask, job
 int recorder_job_prune (recorder_book_t *book, const job_prune_ask_t *ask, job_prune_answer_t *ret,
                         yard_error_t *error);
 
-/*  --- leases (job_leases.c) ----------------------------------------------------------------------------------------------- */
+/*  --- leases (job_leases.c) */
 /*  The rows' leases into memory, each with a full new term; what was told of their progress comes again with the next extend. */
 int recorder_jobs_find_leases (recorder_book_t *book, yard_error_t *error);
 /*  What the member does not list goes back; what it lists is its own, for a new term. */
@@ -99,7 +99,7 @@ int recorder_job_extend (recorder_book_t *book, const job_extend_ask_t *ask, job
 int recorder_jobs_expire (recorder_book_t *book, yard_error_t *error);
 bool recorder_jobs_due (const recorder_book_t *book);
 
-/*  --- ends (job_ends.c) --------------------------------------------------------------------------------------------------- */
+/*  --- ends (job_ends.c) */
 /*  The row if token holds it. ret_ended: it has ended by this very token: answer as the first time. Else stale_token, unknown_job. */
 int recorder_job_held (recorder_book_t *book, uint64_t id, uint64_t token, recorder_job_row_t *ret,
                        bool *ret_ended, yard_error_t *error);

@@ -106,7 +106,7 @@ static int find_meta (sqlite3 *database, const char *path, yard_random_t *random
 /*  0 to this program's; or why not. */
 static int find_version (sqlite3 *database, const char *path, long *ret, yard_error_t *error)
 {
-    char word [RECORDER_STORE_ID_DIGITS + 1], *end = word;
+    char word [RECORDER_STORE_ID_DIGITS + 1] = "", *end;
     int code = ask (database, path, "SELECT value FROM yard_meta WHERE key = 'schema_version'", word,
                     sizeof word, error);
     if (code < 0)

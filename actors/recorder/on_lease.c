@@ -18,7 +18,7 @@ struct recorder_asker_t {
     const job_lease_ask_t *ask; /* the request's */
 };
 
-/*  --- who waits for work -------------------------------------------------------------------------------------------------- */
+/*  --- who waits for work */
 static void forget (recorder_t *self, recorder_asker_t *asker)
 {
     *(asker->previous ? &asker->previous->next : &self->first_asker) = asker->next;
@@ -29,7 +29,7 @@ static void forget (recorder_t *self, recorder_asker_t *asker)
 void recorder_forget_askers (recorder_t *self)
 {
     while (self->first_asker)
-        forget (self, self->first_asker);
+        forget (self, self->first_asker); /* NOLINT(clang-analyzer-unix.Malloc): forget moves it on */
 }
 
 static void asker_ended (void *self, yard_request_t *request, void *argument, int code)
@@ -68,7 +68,7 @@ int recorder_on_job_lease (recorder_t *self, yard_request_t *request, const job_
     return code;
 }
 
-/*  --- grants -------------------------------------------------------------------------------------------------------------- */
+/*  --- grants */
 static void fill_in_secrets (const recorder_t *self, job_lease_answer_t *answer, const yard_string_t *names)
 {
     for (size_t i = 0; i < answer->grants.count; i++) {
@@ -112,7 +112,7 @@ void recorder_grant_all (recorder_t *self)
     }
 }
 
-/*  --- extends ------------------------------------------------------------------------------------------------------------- */
+/*  --- extends */
 int recorder_on_job_extend (recorder_t *self, yard_request_t *request, const job_extend_ask_t *ask)
 {
     job_extend_answer_t answer;
@@ -132,7 +132,7 @@ int recorder_on_job_extend (recorder_t *self, yard_request_t *request, const job
     return yard_reply (request, &answer);
 }
 
-/*  --- terms --------------------------------------------------------------------------------------------------------------- */
+/*  --- terms */
 static void expire (recorder_t *self)
 {
     yard_error_t error;

@@ -20,7 +20,7 @@ struct recorder_submit_t {
     yard_error_t error;
 };
 
-/*  --- files that go ------------------------------------------------------------------------------------------------------- */
+/*  --- files that go */
 typedef struct {
     char path [PATH_MAX];
     int code;
@@ -61,7 +61,7 @@ void recorder_remove_secrets (recorder_t *self)
         remove_secret (self, self->book.removed [i].text);
 }
 
-/*  --- the submit ---------------------------------------------------------------------------------------------------------- */
+/*  --- the submit */
 static int submit (recorder_t *self, yard_request_t *request, const job_submit_ask_t *ask, const char *secret,
                    bool *ret_used)
 {

@@ -73,17 +73,17 @@ int recorder_leave (recorder_t *self, yard_request_t *request, int code, const v
     return code ? code : yard_reply (request, answer);
 }
 
-/*  --- the turn ------------------------------------------------------------------------------------------------------------ */
+/*  --- the turn */
 static int commit (recorder_t *self, yard_error_t *error)
 {
     int code = 0;
     recorder_grant_all (self);
     recorder_end_waits (self);
+    if (FAULT ("planted.publish_before_commit"))
+        recorder_publish (self);
     if (recorder_store_busy (self->book.store) && FAULT ("recorder.before_commit"))
         code = yard_error (error, YARD_STORE_FAILED,
                            "the commit failed because a test asked for it; nothing of this was done");
-    if (FAULT ("planted.publish_before_commit"))
-        recorder_publish (self);
     if (code == 0)
         return recorder_book_commit (&self->book, error);
     recorder_book_revert (&self->book);
@@ -113,7 +113,7 @@ static int recorder_settle (void *argument, yard_error_t *error)
     return 0;
 }
 
-/*  --- the life ------------------------------------------------------------------------------------------------------------ */
+/*  --- the life */
 static int recorder_open (void *argument, yard_actor_t *actor, yard_error_t *error)
 {
     recorder_t *self = argument;

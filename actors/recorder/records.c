@@ -45,7 +45,7 @@ int recorder_record_exists (recorder_book_t *book, yard_string_t key, bool *ret,
     return 0;
 }
 
-/*  --- writing ------------------------------------------------------------------------------------------------------------- */
+/*  --- writing */
 static yard_string_t word (const yard_wire_type_t *type, int value)
 {
     return yard_string (yard_wire_word (type, value));
@@ -149,7 +149,7 @@ static int store_once (recorder_book_t *book, const model_config_t *config, mode
     return code ? code : repeat (book, config, ret, error);
 }
 
-/*  --- an install's end ---------------------------------------------------------------------------------------------------- */
+/*  --- an install's end */
 static int first_answer (recorder_book_t *book, const recorder_job_row_t *row, model_record_t *ret,
                          yard_error_t *error)
 {
@@ -228,7 +228,7 @@ int recorder_record_delete (recorder_book_t *book, yard_string_t key, model_reco
     return code ? code : tell (book, &model_record_deleted_event, ret, error);
 }
 
-/*  --- searching ----------------------------------------------------------------------------------------------------------- */
+/*  --- searching */
 /*  Which index drives the page, the most selective first; the other attributes are looked at row by row. */
 static recorder_sql_t search_statement (const record_search_ask_t *ask)
 {

@@ -2,7 +2,8 @@
 /*  store.c - opens yard.db, runs its transactions and hands out its prepared statements
  *
  *  Promises: a commit that returned 0 survives a power cut; a commit that failed left nothing.
- *  Refuses: network file systems, where SQLite's locks and shared memory cannot be trusted, and files that are not ours.
+ *  Refuses: network file systems, where SQLite's locks and shared memory cannot be trusted, and files that
+ *  are not ours.
  */
 #include "store.h"
 #include <assert.h>
@@ -31,8 +32,8 @@ static const char *const sql_text [RECORDER_SQL_COUNT] = {
 #undef SQL
 };
 
-/*  statfs(2) f_type of file systems whose locks live on another machine, or in a process that may not keep them (linux/magic.h, and the
- *  kernel's fs folder for those that are not in it). */
+/*  statfs(2) f_type of file systems whose locks live on another machine, or in a process that may not keep
+ *  them (linux/magic.h, and the kernel's fs folder for those that are not in it). */
 static const struct {
     unsigned long magic;
     const char *name;
@@ -115,10 +116,12 @@ static int set_up (recorder_store_t *self, yard_error_t *error)
     return 0;
 }
 
-/*  A predecessor that was killed, or whose fsync failed, may have left commits in the log that are not on the disk, though the kernel shows
- *  them. They are read from now on, and answers are given by them (a once key says "done already" without a write). So the log is synced;
- *  and since a sync after one that failed succeeds without writing what that one lost, its rows are written once more, into the database.
- *  Where that finds no room, or a reader in its way, the sync has to do. Costs two fsyncs and the log's size per start. */
+/*  A predecessor that was killed, or whose fsync failed, may have left commits in the log that are not on
+ *  the disk, though the kernel shows them. They are read from now on, and answers are given by them (a
+ *  once key says "done already" without a write). So the log is synced; and since a sync after one that
+ *  failed succeeds without writing what that one lost, its rows are written once more, into the database.
+ *  Where that finds no room, or a reader in its way, the sync has to do. Costs two fsyncs and the log's
+ *  size per start. */
 static int settle_log (recorder_store_t *self, yard_error_t *error)
 {
     sqlite3_file *log = NULL;

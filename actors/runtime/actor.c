@@ -147,8 +147,7 @@ void yard_offload (yard_actor_t *self, yard_work_fn *work, yard_done_fn *done, v
     yard_offload_pool_submit (self->pool, work, done, argument);
 }
 
-/*  --- what an actor may know
- *  ---------------------------------------------------------------------------------------------- */
+/*  --- what an actor may know */
 void *yard_actor_self (const yard_actor_t *self)
 {
     return self->self;

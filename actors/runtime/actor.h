@@ -125,8 +125,7 @@ int yard_actor_new (const yard_actor_class_t *class, const yard_actor_options_t 
 bool yard_actor_turn (yard_actor_t *self, int timeout_ms, int *ret_exit);
 void yard_actor_destroy (yard_actor_t **self_p); /* close, then free */
 
-/*  --- what an actor may know
- *  ---------------------------------------------------------------------------------------------- */
+/*  --- what an actor may know */
 void *yard_actor_self (const yard_actor_t *self); /* your struct */
 void *yard_actor_prepared (const yard_actor_t *self);
 int64_t yard_now_ms (const yard_actor_t *self); /* monotonic, as of this turn's start */
@@ -144,8 +143,7 @@ void yard_actor_stop (yard_actor_t *self,
 bool yard_actor_draining (const yard_actor_t *self);
 
 /*  --- requests
- *  ------------------------------------------------------------------------------------------------------------
- *  */
+ *  ------------------------------------------------------------------------------------------------------------ */
 /*  Answers and frees the request; both return 0, so a handler ends with `return yard_reply (request,
  *  &answer);`. An answer that cannot be packed becomes the failure that says why. */
 int yard_reply (yard_request_t *request, const void *answer);
@@ -172,8 +170,7 @@ typedef void (yard_ended_fn) (void *self, yard_request_t *request, void *argumen
 void yard_request_keep (yard_request_t *request, yard_ended_fn *ended, void *argument);
 
 /*  --- asks
- *  ----------------------------------------------------------------------------------------------------------------
- *  */
+ *  ---------------------------------------------------------------------------------------------------------------- */
 typedef struct {
     int code; /* 0: answered */
     const void *answer; /* <method>_answer_t, NULL on failure; valid until the handler returns */
@@ -199,8 +196,7 @@ uint64_t yard_ask (yard_actor_t *self, const yard_method_t *method, const void *
 void yard_withdraw (yard_actor_t *self, uint64_t asked);
 
 /*  --- events
- *  --------------------------------------------------------------------------------------------------------------
- *  */
+ *  -------------------------------------------------------------------------------------------------------------- */
 /*  For actors without a store: lost if there is no broker. Actors with a store ask event.publish themselves
  *  (with change numbers). */
 void yard_publish (yard_actor_t *self, const yard_event_t *event, const char *subject, const void *body);
@@ -216,14 +212,12 @@ typedef void (yard_heard_fn) (void *self, void *argument, const yard_heard_t *he
  *  snapshot. The new stream has been asked for when this is called, so what is asked here is answered behind its
  *  start. */
 typedef void (yard_lost_fn) (void *self, void *argument);
-/*  prefixes: count of them. Resumes by itself: same epoch from the last number, new epoch from event.history.
- *  */
+/*  prefixes: count of them. Resumes by itself: same epoch from the last number, new epoch from event.history. */
 yard_follow_t *yard_follow (yard_actor_t *self, const char *const *prefixes, size_t count,
                             const char *subject, yard_heard_fn *heard, yard_lost_fn *lost, void *argument);
 void yard_unfollow (yard_follow_t **self_p);
 
-/*  --- time, files, threads
- *  ------------------------------------------------------------------------------------------------ */
+/*  --- time, files, threads */
 typedef void (yard_timer_fn) (void *self, void *argument);
 yard_timer_t *yard_timer_new (yard_actor_t *self, yard_timer_fn *fire, void *argument); /* unarmed */
 void yard_timer_set (yard_timer_t *self,

@@ -45,8 +45,7 @@ struct yard_open_ask_t {
 };
 
 /*  --- lists
- *  ---------------------------------------------------------------------------------------------------------------
- *  */
+ *  --------------------------------------------------------------------------------------------------------------- */
 static yard_ask_list_t *list_of (yard_open_ask_t *self)
 {
     switch (self->state) {
@@ -88,8 +87,7 @@ static void move_to (yard_open_ask_t *self, state_t state)
     list_add (self, state);
 }
 
-/*  --- the end of an ask
- *  --------------------------------------------------------------------------------------------------- */
+/*  --- the end of an ask */
 static void ask_free (yard_open_ask_t *self)
 {
     list_remove (self);
@@ -184,8 +182,7 @@ static void deadline_passed (void *self, void *argument)
 }
 
 /*  --- asking
- *  --------------------------------------------------------------------------------------------------------------
- *  */
+ *  -------------------------------------------------------------------------------------------------------------- */
 void yard_ask_id (uint64_t asked, char *ret_id)
 {
     ret_id [0] = 'a';
@@ -278,8 +275,7 @@ void yard_ask_drop (yard_actor_t *actor, uint64_t asked)
 }
 
 /*  --- leaving
- *  -------------------------------------------------------------------------------------------------------------
- *  */
+ *  ------------------------------------------------------------------------------------------------------------- */
 void yard_asks_settled (yard_actor_t *actor, int code, const char *why)
 {
     for (yard_open_ask_t *ask; (ask = actor->asks_held.first);) {
@@ -337,8 +333,7 @@ int yard_asks_send (yard_actor_t *actor)
 }
 
 /*  --- answers
- *  -------------------------------------------------------------------------------------------------------------
- *  */
+ *  ------------------------------------------------------------------------------------------------------------- */
 static yard_open_ask_t *sent_ask (yard_actor_t *actor, yard_string_t id)
 {
     yard_open_ask_t *ask = yard_table_get_u64 (actor->asks, yard_ask_number (id));

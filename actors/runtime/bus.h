@@ -69,8 +69,7 @@ bool yard_socket_receive (yard_socket_t *self, yard_message_t *message);
 int yard_bus_poll (yard_bus_t *self, yard_poll_t *items, size_t count, int timeout_ms);
 
 /*  --- in memory
- *  ----------------------------------------------------------------------------------------------------------
- *  */
+ *  ---------------------------------------------------------------------------------------------------------- */
 /*  Endpoints are names. Delivery is instant; yard_bus_poll waits for fds alone, since nobody else can send
  *  while we wait. */
 yard_bus_t *yard_bus_memory_new (void);
@@ -99,8 +98,9 @@ void yard_bus_memory_let (yard_bus_t *self, size_t which, yard_passed_t *ret);
 void yard_bus_memory_cut (yard_socket_t *connector);
 void yard_bus_memory_connect (yard_socket_t *connector);
 
-/*  Closes a socket as the end of its process does: nothing is said, and of what was under way the first `kept`
- *  of each connection still arrive. */
-void yard_bus_memory_kill (yard_socket_t **socket_p, size_t kept);
+/*  Of what this socket has said and is under way, the oldest on one of its connections arrives; false: none is. */
+bool yard_bus_memory_let_from (yard_socket_t *sender, yard_passed_t *ret);
+/*  Closes a socket as the end of its process does: nothing is said, and what is under way is lost. */
+void yard_bus_memory_kill (yard_socket_t **socket_p);
 
 #endif

@@ -154,8 +154,7 @@ static packet_t *packet_take (end_t *self)
     return packet;
 }
 
-/*  --- subscriptions
- *  ------------------------------------------------------------------------------------------------------- */
+/*  --- subscriptions */
 static prefix_t **prefix_find (end_t *self, yard_string_t prefix)
 {
     prefix_t **at_p = &self->prefixes;
@@ -213,8 +212,7 @@ static int subscribe (end_t *self, yard_string_t frame)
 }
 
 /*  --- connections
- *  ---------------------------------------------------------------------------------------------------------
- *  */
+ *  --------------------------------------------------------------------------------------------------------- */
 static void link_make (end_t *connector, end_t *listener)
 {
     memory_bus_t *bus = (memory_bus_t *) connector->base.bus;
@@ -308,8 +306,7 @@ static void end_close (yard_socket_t *base, bool at_once)
 }
 
 /*  --- messages
- *  ------------------------------------------------------------------------------------------------------------
- *  */
+ *  ------------------------------------------------------------------------------------------------------------ */
 static int send_routed (end_t *self, const yard_string_t *frames, size_t count)
 {
     for (link_t *link = self->links; link; link = link->next)
@@ -401,8 +398,7 @@ static void bus_free (yard_bus_t *bus)
 }
 
 /*  --- a scheduler's hands
- *  -------------------------------------------------------------------------------------------------------------
- *  */
+ *  ------------------------------------------------------------------------------------------------------------- */
 void yard_bus_memory_hold (yard_bus_t *bus, void (*before_send) (void *context), void *context)
 {
     memory_bus_t *self = (memory_bus_t *) bus;
@@ -434,17 +430,35 @@ size_t yard_bus_memory_under_way (const yard_bus_t *bus)
     return count;
 }
 
-void yard_bus_memory_let (yard_bus_t *bus, size_t which, yard_passed_t *ret)
+/*  There is one. */
+static void let_pass (link_t *link, size_t direction, yard_passed_t *ret)
 {
-    size_t direction, count;
-    link_t *link = find_under_way (bus, which, &direction, &count);
-    assert (link);
     const packet_t *packet = let (link, direction);
     bool routed = direction == TO_LISTENER && link->listener->base.kind == YARD_SOCKET_ROUTER;
     *ret = (yard_passed_t){ .connector = &link->connector->base,
                             .to_connector = direction == TO_CONNECTOR,
                             .frames = packet->frames + (routed ? 1 : 0),
                             .count = packet->count - (routed ? 1 : 0) };
+}
+
+void yard_bus_memory_let (yard_bus_t *bus, size_t which, yard_passed_t *ret)
+{
+    size_t direction, count;
+    link_t *link = find_under_way (bus, which, &direction, &count);
+    assert (link);
+    let_pass (link, direction, ret);
+}
+
+bool yard_bus_memory_let_from (yard_socket_t *sender, yard_passed_t *ret)
+{
+    end_t *self = (end_t *) sender;
+    size_t direction = yard_socket_binds (sender) ? TO_CONNECTOR : TO_LISTENER;
+    link_t *link = yard_socket_binds (sender) ? self->links : self->link;
+    while (link && !link->under_way [direction])
+        link = yard_socket_binds (sender) ? link->next : NULL;
+    if (link)
+        let_pass (link, direction, ret);
+    return link != NULL;
 }
 
 void yard_bus_memory_cut (yard_socket_t *connector)
@@ -462,14 +476,8 @@ void yard_bus_memory_connect (yard_socket_t *connector)
             link_make (self, (end_t *) other);
 }
 
-void yard_bus_memory_kill (yard_socket_t **socket_p, size_t kept)
+void yard_bus_memory_kill (yard_socket_t **socket_p)
 {
-    end_t *self = (end_t *) *socket_p;
-    for (size_t i = 0; self->link && i < kept; i++)
-        let (self->link, TO_LISTENER);
-    for (link_t *link = self->links; link; link = link->next)
-        for (size_t i = 0; i < kept; i++)
-            let (link, TO_CONNECTOR);
     yard_socket_kill (socket_p);
 }
 

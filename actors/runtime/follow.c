@@ -48,7 +48,7 @@ struct yard_follow_t {
 
 static void ask_stream (yard_follow_t *self);
 
-/*  --- telling the handler ------------------------------------------------------------------ */
+/*  --- telling the handler */
 /*  The last thing its caller does: the handler may end the follow. It is called when the new stream has
  *  been asked for, so that what it pages is asked behind it, and nothing falls between. */
 static void tell_lost (yard_follow_t *self)
@@ -102,7 +102,7 @@ static bool is_new (yard_follow_t *self, uint64_t change, yard_string_t store)
     return true;
 }
 
-/*  --- the stream ---------------------------------------------------------------------------------------------------------- */
+/*  --- the stream */
 static void start_from_now (yard_follow_t *self)
 {
     self->epoch [0] = 0;
@@ -153,7 +153,7 @@ static void ask_stream (yard_follow_t *self)
         self->actor->last_asked; /* also of one that cannot be packed: its handler is still to come */
 }
 
-/*  --- the history --------------------------------------------------------------------------------------------------------- */
+/*  --- the history */
 static void ask_history (yard_follow_t *self);
 
 /*  The epoch's stream from its beginning. */
@@ -276,7 +276,7 @@ void yard_follows_resume (yard_actor_t *actor)
     }
 }
 
-/*  --- frames -------------------------------------------------------------------------------------------------------------- */
+/*  --- frames */
 static yard_follow_t *find (yard_actor_t *actor, yard_string_t id)
 {
     uint64_t stream = yard_ask_number (id);
@@ -346,7 +346,7 @@ bool yard_follow_ended (yard_actor_t *actor, const yard_envelope_t *envelope)
     return true;
 }
 
-/*  --- begin and end ------------------------------------------------------------------------------------------------------- */
+/*  --- begin and end */
 yard_follow_t *yard_follow (yard_actor_t *actor, const char *const *prefixes, size_t count,
                             const char *subject, yard_heard_fn *heard, yard_lost_fn *lost, void *argument)
 {

@@ -31,7 +31,7 @@ static void request_free (yard_request_t *self)
     yard_arena_destroy (&arena);
 }
 
-/*  --- answers ------------------------------------------------------------------------------------------------------------- */
+/*  --- answers */
 int yard_refuse_failure (yard_request_t *self, const failure_t *failure)
 {
     yard_buffer_t body;
@@ -74,7 +74,7 @@ int yard_reply (yard_request_t *self, const void *answer)
     return 0;
 }
 
-/*  --- the runtime's own endings ------------------------------------------------------------------------------------------- */
+/*  --- the runtime's own endings */
 /*  Answers too where the asker has gone: the broker drops it, and counts us free of it. Silent only towards a new broker, to which the old
  *  number may mean another ask. */
 static void end (yard_request_t *self, int code, const char *why, bool silent)
@@ -150,7 +150,7 @@ void yard_request_bye (yard_actor_t *actor, const yard_envelope_t *envelope)
     }
 }
 
-/*  --- a request comes ----------------------------------------------------------------------------------------------------- */
+/*  --- a request comes */
 static const yard_route_t *route_find (const yard_actor_t *actor, yard_string_t name)
 {
     const yard_method_t *method = yard_method_find (name);
@@ -252,7 +252,7 @@ void yard_request_asked (yard_actor_t *actor, const yard_envelope_t *envelope)
         handle (request, route);
 }
 
-/*  --- what a handler may know --------------------------------------------------------------------------------------------- */
+/*  --- what a handler may know */
 void yard_request_keep (yard_request_t *self, yard_ended_fn *ended, void *argument)
 {
     self->ended = ended;

@@ -42,7 +42,7 @@ struct yard_attachment_t {
     yard_table_t *names; /* name -> index + 1; made at the first find */
 };
 
-/*  --- one packet ---------------------------------------------------------------------------------------- */
+/*  --- one packet */
 typedef struct {
     char bytes [PACKET_BYTES_MAX];
     size_t size;
@@ -120,7 +120,7 @@ static int read_answer (packet_t *self, yard_arena_t *arena, yard_error_t *error
     return 0;
 }
 
-/*  --- mapping ------------------------------------------------------------------------------------------- */
+/*  --- mapping */
 /*  Maps what fd is and closes it; bytes must be its size. An empty file maps to NULL. */
 static int map (int fd, uint64_t bytes, void **ret, yard_error_t *error)
 {
@@ -181,7 +181,7 @@ static int check_rows (const yard_attachment_t *self, uint64_t tensors, yard_err
     return 0;
 }
 
-/*  --- the conversation ---------------------------------------------------------------------------------- */
+/*  --- the conversation */
 static int connect_to (const char *path, int *ret, yard_error_t *error)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -297,7 +297,7 @@ void yard_attachment_destroy (yard_attachment_t **self_p)
     *self_p = NULL;
 }
 
-/*  --- looking ------------------------------------------------------------------------------------------- */
+/*  --- looking */
 size_t yard_attachment_regions (const yard_attachment_t *self)
 {
     return self->count;

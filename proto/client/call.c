@@ -85,7 +85,7 @@ static void finish_with (yard_call_t *self, int code, const char *text)
     finish (self, &(yard_call_result_t){ .code = code, .text = text });
 }
 
-/*  --- out ----------------------------------------------------------------------------------------------- */
+/*  --- out */
 static bool pack_meta (const yard_call_t *self, yard_buffer_t *buffer)
 {
     meta_t meta;
@@ -156,7 +156,7 @@ void yard_call_withdraw (yard_call_t **self_p)
     finish_with (self, YARD_CANCELLED, "the call was withdrawn");
 }
 
-/*  --- in ------------------------------------------------------------------------------------------------ */
+/*  --- in */
 /*  What certainly was not done is sent again: to the place that the failure names, or after a hello. */
 static bool repeat (yard_call_t *self, int code, const failure_t *failure)
 {
@@ -223,7 +223,7 @@ void client_calls_answer (yard_client_t *self, const yard_envelope_t *envelope)
         client_stream_event (call->stream, envelope);
 }
 
-/*  --- time ---------------------------------------------------------------------------------------------- */
+/*  --- time */
 static int64_t due_ms (const yard_call_t *self)
 {
     int64_t due = self->deadline_ms ? self->deadline_ms + PATIENCE_MS : INT64_MAX;
@@ -292,7 +292,7 @@ void client_calls_end (yard_client_t *self, bool also_unsent, int code, const ch
     }
 }
 
-/*  --- blocking ------------------------------------------------------------------------------------------ */
+/*  --- blocking */
 typedef struct {
     const yard_method_t *method;
     yard_arena_t *arena;

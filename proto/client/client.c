@@ -173,7 +173,7 @@ const char *yard_client_epoch (const yard_client_t *self)
     return self->epoch;
 }
 
-/*  --- out ----------------------------------------------------------------------------------------------- */
+/*  --- out */
 bool client_send (yard_client_t *self, const yard_envelope_t *envelope)
 {
     char head [YARD_HEAD_MAX];
@@ -216,7 +216,7 @@ void client_hello (yard_client_t *self)
     self->hello_ms = client_now_ms ();
 }
 
-/*  --- in ------------------------------------------------------------------------------------------------ */
+/*  --- in */
 static void on_welcome (yard_client_t *self, const yard_envelope_t *envelope)
 {
     welcome_t welcome;
@@ -292,13 +292,23 @@ static void take (yard_client_t *self, const yard_string_t *frames, size_t count
             letters [i].take (self, &envelope);
 }
 
+/*  Asked between messages, since it is also where libzmq takes in that a connection has ended. Left to itself it
+ *  does so at every hundredth frame, and aborts if that is in the middle of a message (4.3, fq.cpp: !_more). */
+static bool has_message (yard_client_t *self)
+{
+    int events = 0;
+    size_t size = sizeof events;
+    zmq_getsockopt (self->socket, ZMQ_EVENTS, &events, &size);
+    return events & ZMQ_POLLIN;
+}
+
 /*  One whole message; frames past YARD_FRAMES_MAX are read and forgotten, and what is left is no envelope. */
 static bool receive (yard_client_t *self)
 {
     zmq_msg_t parts [YARD_FRAMES_MAX + 1];
     yard_string_t frames [YARD_FRAMES_MAX + 1];
     size_t count = 0;
-    bool more = true, any = false;
+    bool more = has_message (self), any = false;
     while (more) {
         zmq_msg_t *part = &parts [count];
         zmq_msg_init (part);
@@ -321,7 +331,7 @@ static bool receive (yard_client_t *self)
     return any;
 }
 
-/*  --- time ---------------------------------------------------------------------------------------------- */
+/*  --- time */
 /*  hello until welcomed, and again when the yard is silent. */
 static void tick (yard_client_t *self)
 {

@@ -44,7 +44,7 @@ typedef struct yard_follow_stream_t yard_follow_stream_t; /* ordered, gap-free e
 typedef struct yard_subscription_t yard_subscription_t; /* events that may be lost, and the loss told */
 typedef struct yard_attachment_t yard_attachment_t; /* a model, mapped */
 
-/*  --- connection ---------------------------------------------------------------------------------------- */
+/*  --- connection */
 /*  where: a run directory, an endpoint (ipc://…, tcp://…), or NULL for the yard that $MODELYARD_RUN,
  *  $MODELYARD_HOME and its configuration name. Says hello and waits for the welcome; unreachable after 2 s,
  *  at once when nothing can be there. */
@@ -63,7 +63,7 @@ int yard_client_fd (const yard_client_t *self);
 int yard_client_timeout_ms (yard_client_t *self);
 void yard_client_dispatch (yard_client_t *self);
 
-/*  --- asks ---------------------------------------------------------------------------------------------- */
+/*  --- asks */
 typedef struct {
     const char *at; /* a place or instance; NULL = whoever the broker finds */
     int64_t deadline_ms; /* 0 = the method's own; a method without one is waited for until the yard is gone */
@@ -96,7 +96,7 @@ int yard_client_call (yard_client_t *self, const yard_method_t *method, const vo
  *  callback has run. */
 void yard_call_withdraw (yard_call_t **self_p);
 
-/*  --- events -------------------------------------------------------------------------------------------- */
+/*  --- events */
 /*  One event. Everything in it is valid until the next one is taken. */
 typedef struct {
     yard_string_t name, subject;
@@ -141,7 +141,7 @@ int yard_subscription_fd (
     const yard_subscription_t *self); /* as yard_client_fd: take events until YARD_TIMEOUT after it */
 void yard_subscription_destroy (yard_subscription_t **self_p);
 
-/*  --- models in memory ---------------------------------------------------------------------------------- */
+/*  --- models in memory */
 typedef struct {
     yard_string_t name; /* of the file */
     const uint8_t *data; /* read-only; NULL for an empty file */

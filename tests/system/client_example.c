@@ -132,7 +132,7 @@ static int load (yard_client_t **client_p, yard_arena_t *arena, const char *key)
     return 0;
 }
 
-/*  --- the poll-able form -------------------------------------------------------------------------------------------------- */
+/*  --- the poll-able form */
 typedef struct {
     int answered, cancelled, other;
 } tally_t;

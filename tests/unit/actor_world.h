@@ -105,8 +105,7 @@ static inline void world_pass (world_t *self, int64_t ms)
     world_turn (self);
 }
 
-/*  --- what the actor said
- *  --------------------------------------------------------------------------------------------------- */
+/*  --- what the actor said */
 static inline bool world_hear (world_t *self, yard_envelope_t *ret)
 {
     if (!yard_socket_receive (self->router, &self->message))
@@ -156,8 +155,7 @@ static inline void world_expect_failure (world_t *self, const char *id, const ch
         fail_msg ("%.*s (%.*s) instead of %s", YARD_VIEW (failure->code), YARD_VIEW (failure->text), code);
 }
 
-/*  --- what the broker says
- *  -------------------------------------------------------------------------------------------------- */
+/*  --- what the broker says */
 static inline yard_string_t world_pack (world_t *self, const yard_wire_type_t *type, const void *value)
 {
     if (!type)

@@ -61,8 +61,7 @@ static void change (fixture_t *self, uint64_t id,
 }
 
 /*  --- one job
- *  -------------------------------------------------------------------------------------------------------------
- *  */
+ *  ------------------------------------------------------------------------------------------------------------- */
 static void a_download_goes_from_enqueued_over_running_to_completed (void **state)
 {
     fixture_t *self = *state;
@@ -193,8 +192,7 @@ static void what_has_ended_can_be_neither_cancelled_nor_paused (void **state)
 }
 
 /*  --- families
- *  ------------------------------------------------------------------------------------------------------------
- *  */
+ *  ------------------------------------------------------------------------------------------------------------ */
 /* R2.6 R2.13 */
 static void the_last_child_releases_the_parent (void **state)
 {
@@ -313,8 +311,7 @@ static void a_child_with_a_token_or_a_digest_of_its_own_is_refused (void **state
     assert_int_equal (expand (self, id, token, &file, 1, &answer), 0); /* the lease survived the refusal */
 }
 
-/*  --- an install ends with its record
- *  ------------------------------------------------------------------------------------- */
+/*  --- an install ends with its record */
 static record_add_ask_t record_of (fixture_t *self, uint64_t job, uint64_t token, char *key)
 {
     snprintf (key, 33, "%.*s", YARD_VIEW (fixture_job (self, job).key));
@@ -379,8 +376,7 @@ static void a_record_with_another_key_than_its_installs_is_refused (void **state
     assert_false (exists);
 }
 
-/*  --- undecided, dead
- *  ----------------------------------------------------------------------------------------------------- */
+/*  --- undecided, dead */
 static void an_undecided_install_can_be_started_again (void **state)
 {
     fixture_t *self = *state;
@@ -424,8 +420,7 @@ static void a_dead_child_is_started_again_with_its_parent (void **state)
 }
 
 /*  --- looking
- *  -------------------------------------------------------------------------------------------------------------
- *  */
+ *  ------------------------------------------------------------------------------------------------------------- */
 /* R2.8 */
 static void jobs_are_listed_by_any_filter_a_page_at_a_time (void **state)
 {

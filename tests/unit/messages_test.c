@@ -144,8 +144,7 @@ static void no_message_is_deeper_than_the_engine_allows (void **state)
         assert_in_range (depth_of (*type), 1, YARD_DEPTH_MAX);
 }
 
-/*  A started value of a type without REQUIRED fields is a valid message: its defaults keep their own bounds.
- *  */
+/*  A started value of a type without REQUIRED fields is a valid message: its defaults keep their own bounds. */
 static void defaults_keep_their_bounds (void **state)
 {
     (void) state;

@@ -183,8 +183,7 @@ static void parts_with_long_names_are_cut_to_what_a_message_holds (void **state)
     assert_in_range (body.parts.count, 100, 200);
 }
 
-/*  --- idempotency keys
- *  ---------------------------------------------------------------------------------------------------- */
+/*  --- idempotency keys */
 static void a_once_key_gives_its_first_answer_and_refuses_another_body (void **state)
 {
     fixture_t *self = *state;

@@ -147,8 +147,7 @@ static void pass (desk_t *desk, int64_t ms)
 }
 
 /*  --- asks
- *  ----------------------------------------------------------------------------------------------------------------
- *  */
+ *  ---------------------------------------------------------------------------------------------------------------- */
 static job_submit_ask_t download (const char *source)
 {
     job_submit_ask_t ask;
@@ -207,8 +206,7 @@ static job_t finish (desk_t *desk, const job_grant_t *grant)
 }
 
 /*  --- cases
- *  ---------------------------------------------------------------------------------------------------------------
- *  */
+ *  --------------------------------------------------------------------------------------------------------------- */
 /*  Runs first: its second commit is the one that the environment breaks. */
 static void a_commit_that_fails_fails_its_answers_and_takes_its_grants_back (void **state)
 {

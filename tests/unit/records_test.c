@@ -171,8 +171,7 @@ static void a_deleted_record_is_answered_as_it_was (void **state)
 }
 
 /*  --- search
- *  --------------------------------------------------------------------------------------------------------------
- *  */
+ *  -------------------------------------------------------------------------------------------------------------- */
 static void add_many (fixture_t *self, size_t count)
 {
     static const base_model_t bases [] = { base_model_sd_1, base_model_sdxl, base_model_any,

@@ -124,8 +124,7 @@ static void ask (world_t *world, const char *id, const char *key, int64_t deadli
 }
 
 /*  --- cases
- *  ----------------------------------------------------------------------------------------------------------------
- *  */
+ *  ---------------------------------------------------------------------------------------------------------------- */
 static void a_request_is_answered_exactly_once (void **state)
 {
     world_t *world = *state;

@@ -125,8 +125,7 @@ static inline int bench_close (void **state)
 }
 
 /*  --- in
- *  ------------------------------------------------------------------------------------------------------------------
- *  */
+ *  ------------------------------------------------------------------------------------------------------------------ */
 static inline void say_frames (bench_t *self, char peer, const yard_string_t *frames, size_t count)
 {
     need_router (self);
@@ -226,8 +225,7 @@ static inline void pass (bench_t *self, int64_t ms)
 }
 
 /*  --- out
- *  -----------------------------------------------------------------------------------------------------------------
- *  */
+ *  ----------------------------------------------------------------------------------------------------------------- */
 /*  The next one that was not read; beats are passed over. */
 static inline const sent_t *next (bench_t *self)
 {

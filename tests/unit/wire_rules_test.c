@@ -260,8 +260,7 @@ static void sizes_outside_their_bounds_are_refused_both_ways (void **state)
     close_bench (bench);
 }
 
-/*  One MiB is for the whole message, so a body of one MiB does not fit, and what stood in the buffer stays.
- *  */
+/*  One MiB is for the whole message, so a body of one MiB does not fit, and what stood in the buffer stays. */
 static void a_message_over_one_mebibyte_is_refused_by_its_sender (void **state)
 {
     (void) state;

@@ -30,7 +30,7 @@ extern const bench_carrier_class_t bench_over_bus, bench_over_nats, bench_over_r
 /*  By its name; ends the program if there is none. */
 const bench_carrier_class_t *bench_carrier_named (const char *name);
 
-/*  --- say.c: how a program ends, reads its words and tells the time ------------------------------------- */
+/*  --- say.c: how a program ends, reads its words and tells the time */
 _Noreturn void bench_die (const char *format, ...) __attribute__ ((format (printf, 1, 2)));
 uint64_t bench_number (const char *text); /* of the command line */
 int64_t bench_now_ns (void);

@@ -31,7 +31,7 @@ typedef struct {
     uint64_t seen, number; /* events, and the last one's number */
 } follower_t;
 
-/*  --- publish ------------------------------------------------------------------------------------------------------------- */
+/*  --- publish */
 static void pack_batch (uint64_t batch, yard_buffer_t *ret)
 {
     static char body [BODY_BYTES];
@@ -84,7 +84,7 @@ static void publish (const char *endpoint, uint64_t count, uint64_t batch, uint6
     yard_buffer_clear (&packed);
 }
 
-/*  --- follow -------------------------------------------------------------------------------------------------------------- */
+/*  --- follow */
 static void say (follower_t *self, char letter, const char *name, const yard_wire_type_t *type,
                  const void *value)
 {

@@ -108,7 +108,7 @@ static void run (plain_t *self, sqlite3_stmt *statement)
     sqlite3_clear_bindings (statement);
 }
 
-/*  --- transitions --------------------------------------------------------------------------------------------------------- */
+/*  --- transitions */
 static void enter (plain_t *self)
 {
     run (self, self->statements [SQL_savepoint]);
@@ -264,7 +264,7 @@ static void transitions (plain_t *self, int64_t jobs, int64_t batch)
     free (took_ns);
 }
 
-/*  --- pages --------------------------------------------------------------------------------------------------------------- */
+/*  --- pages */
 typedef struct {
     const char *name;
     int statement;

@@ -66,7 +66,7 @@ static const struct argp events_argp = {
            "PREFIX is the beginning of an event's name: model_install_, download_ …"
 };
 
-/*  --- one event ----------------------------------------------------------------------------------------- */
+/*  --- one event */
 typedef struct {
     yard_string_t name, subject, store;
     uint64_t change;
@@ -137,7 +137,7 @@ static void print_line (events_t *self, const line_t *told)
         self->since = told->change;
 }
 
-/*  --- the store ----------------------------------------------------------------------------------------- */
+/*  --- the store */
 static void print_told (events_t *self, const told_t *told)
 {
     line_t line = { .name = told->name,
@@ -180,7 +180,7 @@ static int print_history (events_t *self)
     return 0;
 }
 
-/*  --- the stream ---------------------------------------------------------------------------------------- */
+/*  --- the stream */
 static int follow_once (events_t *self)
 {
     invocation_t *invocation = self->invocation;

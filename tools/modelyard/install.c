@@ -46,7 +46,7 @@ typedef struct {
     install_job_t result;
 } install_t;
 
-/*  --- words --------------------------------------------------------------------------------------------- */
+/*  --- words */
 enum {
     OPTION_NAME = 0x200,
     OPTION_TYPE,
@@ -210,7 +210,7 @@ static int make_ask (install_t *self)
     return self->token_file ? read_token (self, error) : 0;
 }
 
-/*  --- what the user sees -------------------------------------------------------------------------------- */
+/*  --- what the user sees */
 static int64_t now_ms (void)
 {
     return yard_clock_ms (yard_clock_system ());
@@ -269,7 +269,7 @@ static int say_result (install_t *self)
                        job->error.data);
 }
 
-/*  --- watching ------------------------------------------------------------------------------------------ */
+/*  --- watching */
 static bool is_passing (int code)
 {
     return code == YARD_GONE || code == YARD_NOT_SERVED || code == YARD_UNREACHABLE || code == YARD_BUSY ||

@@ -10,7 +10,7 @@
 
 #define PAGE 256 /* the method's own limit */
 
-/*  --- jobs ---------------------------------------------------------------------------------------------- */
+/*  --- jobs */
 static const column_t job_columns [] = { { .heading = "ID", .right = true },
                                          { .heading = "KIND" },
                                          { .heading = "STATUS" },
@@ -106,7 +106,7 @@ int command_jobs (invocation_t *self, int argc, char **argv)
     return rc ? invocation_failed (self) : EXIT_DONE;
 }
 
-/*  --- cancel -------------------------------------------------------------------------------------------- */
+/*  --- cancel */
 static error_t parse_cancel (int key, char *word, struct argp_state *state)
 {
     uint64_t *id = state->input;

@@ -25,7 +25,7 @@ int load_each (invocation_t *self, load_each_fn *each, void *argument)
     return rc;
 }
 
-/*  --- load ---------------------------------------------------------------------------------------------- */
+/*  --- load */
 typedef struct {
     const char *word, *submodel, *device;
     bool whole;
@@ -123,7 +123,7 @@ int command_load (invocation_t *self, int argc, char **argv)
     return EXIT_DONE;
 }
 
-/*  --- unload -------------------------------------------------------------------------------------------- */
+/*  --- unload */
 typedef struct {
     const char *word;
     size_t count;

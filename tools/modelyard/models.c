@@ -8,7 +8,7 @@
 #include "rows.h"
 #include "text.h"
 
-/*  --- ls ------------------------------------------------------------------------------------------------ */
+/*  --- ls */
 typedef struct {
     invocation_t *invocation;
     record_search_ask_t ask;
@@ -125,7 +125,7 @@ int command_ls (invocation_t *invocation, int argc, char **argv)
     return rc ? invocation_failed (invocation) : EXIT_DONE;
 }
 
-/*  --- show, rm ------------------------------------------------------------------------------------------ */
+/*  --- show, rm */
 static error_t parse_model (int key, char *word, struct argp_state *state)
 {
     const char **self = state->input;

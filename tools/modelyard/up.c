@@ -172,7 +172,7 @@ static int add_actors (const up_t *self, supervisor_t *supervisor, yard_error_t 
     return rc;
 }
 
-/*  --- detached ------------------------------------------------------------------------------------------ */
+/*  --- detached */
 /*  "0", or a code and its sentence, to the process that waits for us. */
 static void report (up_t *self, int code, const char *text)
 {
@@ -243,7 +243,7 @@ static int detach (up_t *self, invocation_t *invocation)
     return 1;
 }
 
-/*  --- up ------------------------------------------------------------------------------------------------ */
+/*  --- up */
 static void on_ready (void *argument)
 {
     up_t *self = argument;
@@ -321,7 +321,7 @@ int command_up (invocation_t *invocation, int argc, char **argv)
     return rc ? invocation_failed (invocation) : EXIT_DONE;
 }
 
-/*  --- down ---------------------------------------------------------------------------------------------- */
+/*  --- down */
 int command_down (invocation_t *self, int argc, char **argv)
 {
     static const struct argp argp = {

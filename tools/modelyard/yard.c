@@ -17,7 +17,7 @@ static int parse_nothing (invocation_t *self, int argc, char **argv, const char 
     return invocation_parse (self, &argp, argc, argv, NULL);
 }
 
-/*  --- actors -------------------------------------------------------------------------------------------- */
+/*  --- actors */
 static const column_t actor_columns [] = { { .heading = "PLACE" },
                                            { .heading = "NODE" },
                                            { .heading = "PID", .right = true },
@@ -63,7 +63,7 @@ int command_actors (invocation_t *self, int argc, char **argv)
     return EXIT_DONE;
 }
 
-/*  --- status -------------------------------------------------------------------------------------------- */
+/*  --- status */
 /*  What status shows, each counted by one ask; what nobody serves now is shown as such. */
 typedef struct {
     uint64_t count;
@@ -176,7 +176,7 @@ int command_status (invocation_t *self, int argc, char **argv)
     return EXIT_DONE;
 }
 
-/*  --- config, version ----------------------------------------------------------------------------------- */
+/*  --- config, version */
 int command_config (invocation_t *self, int argc, char **argv)
 {
     configuration_t values;
@@ -213,7 +213,7 @@ int command_version (invocation_t *self, int argc, char **argv)
     return EXIT_DONE;
 }
 
-/*  --- call ---------------------------------------------------------------------------------------------- */
+/*  --- call */
 typedef struct {
     const char *method, *body, *once;
     uint64_t deadline_ms;

@@ -38,8 +38,7 @@ static void say_failures (yard_buffer_t *ret)
 }
 
 /*  --- one field
- *  --------------------------------------------------------------------------------------------------------
- *  */
+ *  -------------------------------------------------------------------------------------------------------- */
 static void say_type (yard_buffer_t *ret, const yard_wire_type_t *type)
 {
     if (type->kind == YARD_WIRE_RECORD || type->kind == YARD_WIRE_ENUM)
@@ -131,8 +130,7 @@ static void say_enum (yard_buffer_t *ret, const yard_wire_type_t *type)
     yard_buffer_text (ret, ".\n");
 }
 
-/*  --- one conversation
- *  -------------------------------------------------------------------------------------------------- */
+/*  --- one conversation */
 static void say_method (yard_buffer_t *ret, const yard_method_t *method)
 {
     char name [YARD_METHOD_NAME_MAX];

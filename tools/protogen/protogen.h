@@ -20,8 +20,7 @@ typedef struct {
 /*  All rows of conversations.def; how many. */
 const protogen_row_t *protogen_rows (size_t *ret_count);
 
-/*  "job" of "…/job.def", and what the file's first line says of itself. Both into text [PROTOGEN_TEXT_MAX].
- *  */
+/*  "job" of "…/job.def", and what the file's first line says of itself. Both into text [PROTOGEN_TEXT_MAX]. */
 #define PROTOGEN_TEXT_MAX 512
 void protogen_conversation (const char *file, char *text);
 void protogen_purpose (const char *file, char *text);

@@ -68,8 +68,7 @@ static void say_kind (yard_buffer_t *ret, const yard_wire_field_t *field)
         yard_buffer_text (ret, "]");
 }
 
-/*  "from" is a keyword, so the record is made by a call; the call's form works for all, so there is one form.
- *  */
+/*  "from" is a keyword, so the record is made by a call; the call's form works for all, so there is one form. */
 static void say_record (yard_buffer_t *ret, const yard_wire_type_t *type)
 {
     yard_buffer_printf (ret, "\n# %s\n", type->doc);
