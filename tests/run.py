@@ -16,6 +16,8 @@ import xml.etree.ElementTree as xml
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FUZZ_SECONDS = 60
+#  What the thread sanitizer watches: all that has a thread beside the loop, and the loop with it.
+THREADED = ("offload_test", "log_test", "fault_test", "turn_test", "request_test", "ask_test", "follow_test", "hello_test", "bus_conformance")
 
 
 class Count:
@@ -56,14 +58,15 @@ def format_check():
     step("all C files are formatted as .clang-format says", done.returncode == 0, done.stderr[:2000])
 
 
-def programs(preset, pattern):
-    """Every cmocka program of a build, counted by its cases."""
-    environment = {**os.environ, "CMOCKA_MESSAGE_OUTPUT": "STDOUT", "YARD_BUILD": os.path.join(ROOT, "build", preset)}
+def programs(preset, pattern="", only=None):
+    """Every cmocka program of a build, or only some, counted by its cases."""
+    environment = {**os.environ, "CMOCKA_MESSAGE_OUTPUT": "STDOUT", "YARD_BUILD": os.path.join(ROOT, "build", preset),
+                   "TSAN_OPTIONS": f"suppressions={ROOT}/tests/thread_sanitizer.txt"}
     listing = subprocess.run(["ctest", "--test-dir", f"build/{preset}", "--show-only=json-v1"], cwd=ROOT, capture_output=True,
                              text=True, check=True).stdout
     import json
     for row in json.loads(listing)["tests"]:
-        if pattern and pattern not in row["name"]:
+        if pattern not in row["name"] or (only and row["name"] not in only):
             continue
         started = time.monotonic()
         done = subprocess.run(row["command"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -114,6 +117,8 @@ def fuzz():
         with tempfile.TemporaryDirectory() as work:
             words = [program, f"-max_total_time={FUZZ_SECONDS}", "-rss_limit_mb=2048", "-print_final_stats=1", work]
             words += [corpus] if os.path.isdir(corpus) else []
+            dictionary = os.path.join(ROOT, "tests/fuzz", name.replace("_fuzz", ".dict"))
+            words += [f"-dict={dictionary}"] if os.path.exists(dictionary) else []
             done = subprocess.run(words, cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace")
         runs = re.search(r"stat::number_of_executed_units:\s*(\d+)", done.stdout)
         step(f"{name}: {runs.group(1) if runs else '?'} runs", done.returncode == 0, done.stdout[-4000:])
@@ -181,8 +186,7 @@ def main():
     system("asan", options.k, options.long)
     if options.long and not options.k:
         build("tsan")
-        programs("tsan", "offload")
-        programs("tsan", "actor")
+        programs("tsan", only=THREADED)
         build("dev")
         tidy()
         model()
