@@ -1743,7 +1743,7 @@ ERRORS: dict[str, tuple[int, int, str]] = {
     "invalid_model_config": (422, 2, "a record's fields do not fit together"),
     "ambiguous_model": (409, 2, "the attributes fit several models"),
     "wrong_store": (500, 2, "the file is no store of ours, or of a later version"),
-    "store_failed": (500, 5, "the store could not commit; nothing of this was done"),
+    "store_failed": (500, 5, "the store could not commit; repeat it with the same once key"),
     "store_read_only": (503, 4, "the store is damaged and only read from"),
     "unknown_job": (404, 3, "no job has this id"),
     "stale_token": (409, 11, "the lease was given to another since"),
