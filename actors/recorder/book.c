@@ -161,7 +161,7 @@ int recorder_book_commit (recorder_book_t *self, yard_error_t *error)
         return 0;
     int code = self->unread ? yard_error (error, YARD_STORE_FAILED,
                                           "%s could not be read again after an earlier failure of the disk; "
-                                          "nothing of this was done, check the disk and repeat",
+                                          "check the disk and repeat it with the same once key",
                                           recorder_store_path (self->store))
                             : 0;
     if (code == 0)

@@ -82,8 +82,7 @@ static int commit (recorder_t *self, yard_error_t *error)
     if (FAULT ("planted.publish_before_commit"))
         recorder_publish (self);
     if (recorder_store_busy (self->book.store) && FAULT ("recorder.before_commit"))
-        code = yard_error (error, YARD_STORE_FAILED,
-                           "the commit failed because a test asked for it; nothing of this was done");
+        code = yard_error (error, YARD_STORE_FAILED, "the commit failed because a test asked for it");
     if (code == 0)
         return recorder_book_commit (&self->book, error);
     recorder_book_revert (&self->book);

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  sim_calls.c - the system calls that change the disk, each a place to die before
+/*  sim_calls.c - the system calls that change the disk, each a place to die before; and those that open and
+ *  close descriptors
  *
- *  The linker leads every call of the product here (--wrap). What a call does is not touched: only whether the process lives to make it.
+ *  The linker leads every call of the product here (--wrap). What a call does is not touched: only whether
+ *  the process lives to make it. After a turn that has opened or closed something it is looked up whose is
+ *  what (sim_process.c).
  */
 #include "sim_world.h"
 
-#include <stdarg.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #define WRAP(name, parameters, arguments) \
@@ -45,3 +50,26 @@ ssize_t __wrap_pwrite (int fd, const void *data, size_t size, off_t at)
     sim_point ("pwrite");
     return __real_pwrite (fd, data, size, at);
 }
+
+#define WRAP_NOTED(name, parameters, arguments) \
+    int __real_##name parameters; \
+    int __wrap_##name parameters; \
+    int __wrap_##name parameters \
+    { \
+        if (sim_world_now ()) \
+            sim_world_now ()->descriptors_moved = true; \
+        return __real_##name arguments; \
+    }
+
+/*  open and openat: the mode is there when a file may be made. */
+WRAP_NOTED (open, (const char *path, int flags, mode_t mode), (path, flags, mode))
+WRAP_NOTED (openat, (int fd, const char *path, int flags, mode_t mode), (fd, path, flags, mode))
+WRAP_NOTED (mkstemp, (char *path), (path))
+WRAP_NOTED (memfd_create, (const char *name, unsigned flags), (name, flags))
+WRAP_NOTED (eventfd, (unsigned value, int flags), (value, flags))
+WRAP_NOTED (socket, (int domain, int type, int protocol), (domain, type, protocol))
+WRAP_NOTED (accept4, (int fd, struct sockaddr *address, socklen_t *size, int flags),
+            (fd, address, size, flags))
+WRAP_NOTED (dup, (int fd), (fd))
+WRAP_NOTED (close, (int fd), (fd))
+WRAP_NOTED (closedir, (DIR * directory), (directory))

@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  sim_checker.h - what must hold whatever happens, watched from outside
  *
- *  The checker sees what a stranger could see: messages as they arrive, answers as clients get them, files, and at the end all that the yard
- *  says of itself. It knows what was acknowledged and asks for nothing else. What is broken ends the process with `seed N failed: ...`.
+ *  The checker sees what a stranger could see: messages as they arrive, answers as clients get them, files,
+ *  and at the end all that the yard says of itself. It knows what was acknowledged and asks for nothing
+ *  else. What is broken ends the process with `seed N failed: ...`.
  *
  *  Checked:
- *  - an acknowledged job is there at the end, and has ended; one whose cancellation was acknowledged is cancelled; the same once key gave
- *    the same job; an acknowledged change of a record is there;
+ *  - an acknowledged job is there at the end, and has ended; one whose cancellation was acknowledged is
+ *    cancelled; the same once key gave the same job; an acknowledged change of a record is there;
  *  - a job completes once, a key is recorded once, a deleted one stays away;
- *  - changes are dense, in order, and each is told with one content, whoever hears it, however often; a follower hears each of them, or is
- *    told that it lost some and then hears all behind the snapshot it pages;
+ *  - a subscriber's numbers are dense within a broker's life;
+ *  - changes are dense, in order, and each is told with one content, whoever hears it, however often; a
+ *    follower hears each of them, or is told that it lost some and then hears all behind the snapshot it
+ *    pages;
  *  - tokens of a job only rise, and a word with a token that is not the last one granted has no effect;
  *  - no two downloaders have one part file open for writing;
- *  - a folder with a final name has a manifest that proves it, and the bytes of one version of its source; each record has such a
- *    folder, each folder a record; nothing is in staging, secrets or views that nobody needs;
+ *  - a folder with a final name has a manifest that proves it, and the bytes of one version of its source;
+ *    each record has such a folder, each folder a record; nothing is in staging, secrets or views that
+ *    nobody needs;
  *  - at the end nobody waits for an answer, and descriptors and (if nobody was killed) memory are as before.
  */
 #ifndef YARD_TESTS_SIM_CHECKER_H
@@ -38,7 +42,8 @@ yard_string_t sim_open_number (const sim_world_t *world);
 void sim_ack_job (sim_world_t *world, uint64_t job, yard_string_t key, yard_string_t once);
 void sim_ack_cancel (sim_world_t *world, uint64_t job, job_status_t status);
 void sim_ack_delete (sim_world_t *world, yard_string_t key);
-/*  tried before the ask, acknowledged after it: the value at the end is at least the last acknowledged and at most the last tried. */
+/*  tried before the ask, acknowledged after it: the value at the end is at least the last acknowledged and
+ *  at most the last tried. */
 uint64_t sim_try_update (sim_world_t *world); /* a fresh value */
 void sim_ack_update (sim_world_t *world, yard_string_t key, uint64_t value);
 uint64_t sim_job_at (const sim_world_t *world, uint64_t number); /* the number-th acknowledged job, or 0 */
@@ -49,12 +54,25 @@ uint64_t sim_jobs_count (const sim_world_t *world);
 typedef struct {
     uint64_t last; /* change; 0: none yet in this stream */
     bool lost; /* since the last one some may be missing */
-    bool snapshot_known;
+    uint64_t first; /* change heard since the loss; 0: none */
+    bool snapshot_known; /* and nothing heard since the loss */
     uint64_t snapshot; /* it knows all up to this */
 } sim_hearing_t;
 void sim_heard (sim_hearing_t *self, uint64_t change);
 void sim_lost (sim_hearing_t *self);
 void sim_snapshot (sim_hearing_t *self, uint64_t change);
+
+/*  --- what a subscriber gets (sim_subscriber.c) */
+typedef struct {
+    yard_socket_t *socket;
+    yard_message_t message;
+    char epoch [YARD_EPOCH_SIZE + 1];
+    uint64_t number; /* the last one of the epoch */
+    yard_table_t *names; /* name -> number of its last event */
+} sim_subscriber_t;
+void sim_subscriber_open (sim_world_t *world);
+void sim_subscriber_close (sim_world_t *world);
+void sim_subscriber_read (sim_world_t *world); /* what has arrived */
 
 /*  --- the disk (sim_disk.c) */
 void sim_check_folders (sim_world_t *world); /* at any time */
@@ -69,12 +87,13 @@ typedef struct {
     job_t *jobs;
     model_record_t *records;
     told_t *events;
-    size_t job_count, record_count, event_count, loads;
+    size_t job_count, record_count, event_count;
 } sim_findings_t;
 sim_findings_t *sim_findings (sim_world_t *world);
 sim_hearing_t *sim_last_hearing (sim_world_t *world); /* of the follower that lives at the end */
 void sim_check_findings (sim_world_t *world);
-void sim_check_open_asks (sim_world_t *world);
+const char *
+sim_asks_too_many (const sim_world_t *world); /* who waits though nothing is to be done; NULL: nobody */
 
 /*  --- for the files of the checker */
 #define SIM_JOBS_MAX 4096 /* ids of one story; the longest has 300 */
@@ -104,6 +123,7 @@ struct sim_checker_t {
     yard_arena_t *arena; /* of what is decoded */
     sim_findings_t findings;
     sim_hearing_t *hearing;
+    sim_subscriber_t subscriber;
     size_t told_twice, stale_words, answers, folders_seen;
 };
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  sim_client.c - people: they install, wait, change their minds, load, delete, and repeat what they do not know the outcome of
+/*  sim_client.c - people: they install, wait, change their minds, load, delete, and repeat what they do not
+ *  know the outcome of
  *
- *  A client does one thing after the other and remembers nothing over its death: what was acknowledged, the checker remembers. The third
- *  client is also a liar: it answers asks that were never put to it.
+ *  A client does one thing after the other and remembers nothing over its death: what was acknowledged, the
+ *  checker remembers. The third client is also a liar: it answers asks that were never put to it, and speaks
+ *  with tokens that have passed.
  */
 #include "sim_checker.h"
 #include "sim_remote.h"
@@ -34,8 +36,8 @@ static uint64_t below (client_t *self, uint64_t bound)
 /*  What may be repeated: unknown, or certainly not done and worth another try. */
 static bool is_unsure (int code)
 {
-    static const int codes [] = { YARD_GONE,  YARD_TIMEOUT,     YARD_UNREACHABLE, YARD_NOT_SERVED,
-                                  YARD_BUSY,  YARD_HELLO_FIRST, YARD_STORE_FAILED };
+    static const int codes [] = { YARD_GONE, YARD_TIMEOUT,     YARD_UNREACHABLE, YARD_NOT_SERVED,
+                                  YARD_BUSY, YARD_HELLO_FIRST, YARD_STORE_FAILED };
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
         if (codes [i] == code)
             return true;
@@ -59,7 +61,7 @@ static void on_done (void *self, void *argument, const yard_outcome_t *outcome)
     over (self, outcome);
 }
 
-/*  --- install ------------------------------------------------------------------------------------------------------------- */
+/*  --- install */
 static void on_imported (void *pointer, void *argument, const yard_outcome_t *outcome)
 {
     (void) argument;
@@ -109,7 +111,7 @@ static bool choose_import (client_t *self)
     return true;
 }
 
-/*  --- jobs ---------------------------------------------------------------------------------------------------------------- */
+/*  --- jobs */
 static void on_cancelled (void *pointer, void *argument, const yard_outcome_t *outcome)
 {
     (void) argument;
@@ -158,7 +160,7 @@ static void list_jobs (void *pointer)
     yard_ask (self->actor, &install_list_method, &ask, NULL, on_done, NULL);
 }
 
-/*  --- models -------------------------------------------------------------------------------------------------------------- */
+/*  --- models */
 static void on_deleted (void *pointer, void *argument, const yard_outcome_t *outcome)
 {
     (void) argument;
@@ -230,7 +232,7 @@ static void release_model (void *pointer)
     self->lease [0] = 0;
 }
 
-/*  --- the day of a client ------------------------------------------------------------------------------------------------- */
+/*  --- the day of a client */
 static const struct {
     void (*deed) (void *self);
     unsigned weight;
@@ -273,6 +275,24 @@ static void choose (client_t *self)
     }
 }
 
+/*  "I speak for that job": with a token that was another's, before. */
+static void speak_stale (client_t *self)
+{
+    const sim_world_t *world = sim_world_now ();
+    if (sim_jobs_count (world) == 0)
+        return;
+    const sim_job_t *job = &world->checker->jobs [sim_job_at (world, below (self, sim_jobs_count (world)))];
+    if (job->token < 2)
+        return;
+    job_fail_ask_t ask;
+    yard_wire_init (job_fail_ask_type (), &ask);
+    ask.job = job->id;
+    ask.token = job->token - 1;
+    ask.error_type = yard_string ("internal");
+    ask.error = yard_string (SIM_LIE);
+    yard_ask (self->actor, &job_fail_method, &ask, NULL, NULL, NULL);
+}
+
 /*  "I answer": with the number of an ask that another one was asked. */
 static void lie (client_t *self)
 {
@@ -291,8 +311,10 @@ static void on_timer (void *pointer, void *argument)
 {
     (void) argument;
     client_t *self = pointer;
-    if (self->slot == SIM_CLIENT_THREE)
+    if (self->slot == SIM_CLIENT_THREE) {
         lie (self);
+        speak_stale (self);
+    }
     if (!self->deed)
         choose (self);
     if (self->deed)

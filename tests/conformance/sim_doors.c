@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  sim_doors.c - the ground's doors, as the simulation opens them: faults, the log, the offload pool
  *
- *  Linked before the product's libraries, these take the place of fault.c, log.c and offload.c. Each fault point is a place to die, and
- *  the planted bugs are armed by name. Offloaded work runs on the loop's thread, but not at once, and not in order: a pool of threads
- *  promises neither.
+ *  Linked before the product's libraries, these take the place of fault.c, log.c and offload.c. Each fault
+ *  point is a place to die, and the planted bugs are armed by name. Offloaded work runs on the loop's
+ *  thread, but not at once, and not in order: a pool of threads promises neither.
  */
 #include "sim_world.h"
 
 #include "actors/ground/fault.h"
 
-/*  --- fault.h ------------------------------------------------------------------------------------------------------------- */
+/*  --- fault.h */
 #ifdef YARD_FAULTS
 bool yard_fault (const char *name)
 {
@@ -21,7 +21,7 @@ bool yard_fault (const char *name)
 }
 #endif
 
-/*  --- log.h --------------------------------------------------------------------------------------------------------------- */
+/*  --- log.h */
 void yard_log_open (const char *actor, yard_log_level_t level)
 {
     (void) actor, (void) level;
@@ -53,7 +53,7 @@ const char *yard_log_quoted (char *buffer, const char *text)
     return buffer;
 }
 
-/*  --- offload.h ----------------------------------------------------------------------------------------------------------- */
+/*  --- offload.h */
 typedef struct task_t {
     struct task_t *next;
     yard_work_fn *work; /* NULL: it has run */

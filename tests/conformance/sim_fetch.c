@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  sim_fetch.c - the downloader's door to HTTP, with the remote of the simulation behind it
  *
- *  Takes the place of fetch.c at link time. A call runs on a timer of the actor, a chunk at a time. The bad manners are the world's: no
- *  connection, 404, 500, 429 with Retry-After, silence, a body that breaks off, a server that does not know ranges, a file that becomes
- *  another one between two requests.
+ *  Takes the place of fetch.c at link time. A call runs on a timer of the actor, a chunk at a time. The bad
+ *  manners are the world's: no connection, 404, 500, 429 with Retry-After, silence, a body that breaks off,
+ *  a server that does not know ranges, a file that becomes another one between two requests.
  */
 #include "actors/downloader/fetch.h"
 
 #include "sim_remote.h"
 
 #define CHUNK_MAX 4096 /* some calls per file, so that there is something to interrupt */
-#define DELAY_MS_MAX 120 /* between two chunks */
+#define DELAY_MS_MAX 500 /* between two chunks: a file takes some seconds, in which things happen */
 
 struct downloader_fetch_t {
     yard_actor_t *actor;
@@ -55,7 +55,7 @@ static manner_t choose_manner (void)
         unsigned percent;
     } rows [] = {
         { MANNER_UNREACHABLE, 5 }, { MANNER_BROKEN, 4 }, { MANNER_BUSY, 3 },
-        { MANNER_SILENT, 3 },      { MANNER_SHORT, 15 }, { MANNER_RANGELESS, 5 },
+        { MANNER_SILENT, 3 },      { MANNER_SHORT, 25 }, { MANNER_RANGELESS, 5 },
     };
     uint64_t roll = below (100);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  sim_process.c - how a process starts, gets its turn, and dies
  *
- *  A death inside a turn is a longjmp over everything the process was doing. What it had open is closed by number: the descriptors that
- *  appeared during its turns are its own. Its memory is never looked at again, and never freed: a destructor would do what a killed process
- *  does not do.
+ *  A death inside a turn is a longjmp over everything the process was doing. What it had open is closed by
+ *  number: the descriptors that appeared during its turns are its own. Its memory is never looked at again,
+ *  and never freed: a destructor would do what a killed process does not do.
  */
 #include "sim_checker.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include "actors/runtime/bus_class.h"
 
@@ -20,7 +19,7 @@ bool sim_lives (const sim_process_t *self)
     return self->actor || self->server;
 }
 
-/*  --- descriptors --------------------------------------------------------------------------------------------------------- */
+/*  --- descriptors */
 size_t sim_open_fds (void)
 {
     size_t count = 0;
@@ -31,29 +30,48 @@ size_t sim_open_fds (void)
 
 static void note_fds (sim_world_t *self, sim_slot_t slot)
 {
+    self->descriptors_moved = false;
     for (int fd = 3; fd < SIM_FDS_MAX; fd++)
         if (fcntl (fd, F_GETFD) < 0)
-            self->fd_owner [fd] = SIM_NOBODY;
+            self->fd_owner [fd] = SIM_NOBODY; /* a new one of this number is its maker's */
         else if (self->fd_owner [fd] == SIM_NOBODY)
             self->fd_owner [fd] = slot;
 }
 
-/*  The recorder's are the memory disk's, which looks after them itself. */
-static void close_fds (sim_world_t *self, sim_slot_t slot)
+/*  The memory disk keeps shared memory for its connections, dead ones too, and looks after it itself. */
+static void target_of (int fd, char *ret_target)
 {
-    for (int fd = 3; fd < SIM_FDS_MAX; fd++)
-        if (self->fd_owner [fd] == slot) {
-            if (slot != SIM_RECORDER)
-                close (fd);
-            self->fd_owner [fd] = SIM_NOBODY;
-        }
+    char path [40];
+    snprintf (path, sizeof path, "/proc/self/fd/%d", fd);
+    ssize_t size = readlink (path, ret_target, PATH_MAX - 1);
+    ret_target [size > 0 ? size : 0] = 0;
 }
 
-/*  --- death --------------------------------------------------------------------------------------------------------------- */
+static bool is_disks (int fd)
+{
+    char target [PATH_MAX];
+    target_of (fd, target);
+    return yard_string_starts (yard_string (target), "/memfd:");
+}
+
+static void close_fds (sim_world_t *self, sim_slot_t slot)
+{
+    for (int fd = 3; fd < SIM_FDS_MAX; fd++) {
+        if (self->fd_owner [fd] != slot)
+            continue;
+        bool kept = slot == SIM_RECORDER && is_disks (fd);
+        if (!kept)
+            close (fd);
+        self->fd_owner [fd] = kept ? SIM_HOST : SIM_NOBODY;
+    }
+}
+
+/*  --- death */
 void sim_point (const char *what)
 {
     sim_world_t *self = sim_world_now ();
-    if (!self || self->active == SIM_NOBODY || self->active != self->doomed)
+    if (!self || self->active == SIM_NOBODY || self->active != self->doomed ||
+        (self->doomed_at && strcmp (what, self->doomed_at) != 0))
         return;
     if (self->points_left-- > 0)
         return;
@@ -70,16 +88,25 @@ static void bury (void *remains)
         graveyard [count++] = remains;
 }
 
+static void close_socket (sim_world_t *self, yard_socket_t **socket_p, size_t kept)
+{
+    yard_passed_t passed;
+    for (size_t i = 0; i < kept && yard_bus_memory_let_from (*socket_p, &passed); i++)
+        sim_tap (self, &passed);
+    yard_bus_memory_kill (socket_p);
+}
+
+/*  What the kernel had already, somebody still reads: some of it. */
 static void close_sockets (sim_world_t *self, sim_process_t *process, size_t kept)
 {
     if (process->actor) {
-        yard_bus_memory_kill (&process->actor->socket, kept);
+        close_socket (self, &process->actor->socket, kept);
         return;
     }
     for (yard_socket_t *socket = self->bus->first, *next; socket; socket = next) {
         next = socket->next;
         if (yard_socket_binds (socket))
-            yard_bus_memory_kill (&socket, kept);
+            close_socket (self, &socket, kept);
     }
 }
 
@@ -111,7 +138,7 @@ void sim_kill (sim_world_t *self, sim_slot_t slot, bool power)
         sim_tap_forget (self);
 }
 
-/*  --- life ---------------------------------------------------------------------------------------------------------------- */
+/*  --- life */
 static int start_actor (sim_world_t *self, sim_process_t *process, yard_error_t *error)
 {
     void *prepared = NULL;
@@ -134,8 +161,8 @@ static int start_broker (sim_world_t *self, sim_process_t *process, yard_error_t
     return broker_server_new (&options, &process->server, error);
 }
 
-/*  One that cannot start is tried again: the judge sees to it that all is done in the end. One that dies while it starts leaves what
- *  it had made. */
+/*  One that cannot start is tried again: the judge sees to it that all is done in the end. One that dies
+ *  while it starts leaves what it had made. */
 void sim_start (sim_world_t *self, sim_slot_t slot)
 {
     sim_process_t *process = &self->processes [slot];
@@ -156,7 +183,7 @@ void sim_start (sim_world_t *self, sim_slot_t slot)
         yard_socket_t *socket = self->bus->first; /* the one it had just opened, if it came so far */
         if (slot != SIM_BROKER && socket && !yard_socket_binds (socket) &&
             sim_slot_of (self, socket) == SIM_NOBODY)
-            yard_bus_memory_kill (&socket, 0);
+            yard_bus_memory_kill (&socket);
         if (slot == SIM_RECORDER)
             vfs_memory_kill (self->disk, process->instance);
         self->active = self->doomed = SIM_NOBODY;
@@ -192,8 +219,11 @@ void sim_end (sim_world_t *self, sim_slot_t slot)
     self->active = SIM_NOBODY;
     note_fds (self, slot);
     for (int fd = 3; fd < SIM_FDS_MAX; fd++)
-        if (self->fd_owner [fd] == slot)
-            sim_failed ("%s ended and left descriptor %d open", process->name, fd);
+        if (self->fd_owner [fd] == slot) {
+            char target [PATH_MAX];
+            target_of (fd, target);
+            sim_failed ("%s ended and left descriptor %d open: %s", process->name, fd, target);
+        }
     process->starts_ms = sim_now_ms (self) + START_AGAIN_MS;
 }
 
@@ -225,7 +255,8 @@ void sim_turn (sim_world_t *self, sim_slot_t slot)
     }
     bool goes_on = turn (self, process);
     self->active = SIM_NOBODY;
-    note_fds (self, slot);
+    if (self->descriptors_moved)
+        note_fds (self, slot);
     if (self->sent != sent || (process->actor && yard_offload_pool_pending (process->actor->pool)))
         process->wants = TURNS_AFTER_WORK;
     if (!goes_on)

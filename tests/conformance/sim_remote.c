@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  sim_remote.c - makes the files: small LoRAs of three widths, one file that is no model we know, and one that is a page
+/*  sim_remote.c - makes the files: small LoRAs of three widths, one file that is no model we know, and one
+ *  that is a page
  */
 #include "sim_remote.h"
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  sim_sandbox.c - the prober's sandbox without its processes: a file is looked at here, and the verdict waits on an eventfd
+/*  sim_sandbox.c - the prober's sandbox without its processes: a file is looked at here, and the verdict
+ *  waits on an eventfd
  *
  *  Takes the place of sandbox.c at link time. The walls have their own tests, on real processes.
  */

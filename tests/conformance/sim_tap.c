@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  sim_tap.c - what the checker reads off the bus: grants and last words, and events on their way to the broker
+/*  sim_tap.c - what the checker reads off the bus: grants and last words, and events on their way to the
+ *  broker
  *
- *  A message is seen when it arrives. On one connection that is the order in which it was said, so what the recorder has answered
- *  before is known here before what it answers next.
+ *  A message is seen when it arrives. On one connection that is the order in which it was said, so what the
+ *  recorder has answered before is known here before what it answers next.
  */
 #include "sim_checker.h"
 
@@ -38,7 +39,7 @@ yard_string_t sim_open_number (const sim_world_t *world)
     return (yard_string_t){ (const char *) number, *number ? sizeof *number : 0 };
 }
 
-/*  --- asks to the recorder ------------------------------------------------------------------------------------------------ */
+/*  --- asks to the recorder */
 static void note_asked (sim_world_t *world, const yard_envelope_t *envelope)
 {
     sim_checker_t *self = world->checker;
@@ -91,8 +92,8 @@ static void note_grants (sim_world_t *world, const asked_t *asked, yard_string_t
         sim_job_t *job = job_of (world, grant->job.id);
         if (grant->token <= job->token)
             sim_failed ("job %llu was granted to %s with token %llu, and before to %s with token %llu",
-                        (unsigned long long) grant->job.id, asked->member,
-                        (unsigned long long) grant->token, job->member, (unsigned long long) job->token);
+                        (unsigned long long) grant->job.id, asked->member, (unsigned long long) grant->token,
+                        job->member, (unsigned long long) job->token);
         job->token = grant->token;
         memcpy (job->member, asked->member, sizeof job->member);
     }
@@ -128,7 +129,7 @@ static void note_answered (sim_world_t *world, const yard_envelope_t *envelope)
     free (asked);
 }
 
-/*  --- events -------------------------------------------------------------------------------------------------------------- */
+/*  --- events */
 static uint32_t content_of (const told_t *told)
 {
     uint32_t crc = yard_crc32c (0, told->name.data, told->name.size);
@@ -166,7 +167,7 @@ static void note_published (sim_world_t *world, yard_string_t body)
     }
 }
 
-/*  --- the tap ------------------------------------------------------------------------------------------------------------- */
+/*  --- the tap */
 static void look_for_lies (sim_world_t *world, sim_slot_t slot, const yard_envelope_t *envelope)
 {
     failure_t failure;
@@ -180,8 +181,6 @@ void sim_tap (sim_world_t *world, const yard_passed_t *passed)
 {
     yard_envelope_t envelope;
     yard_error_t error;
-    if (passed->connector->kind != YARD_SOCKET_DEALER)
-        return;
     sim_slot_t slot = sim_slot_of (world, passed->connector);
     if (slot == SIM_NOBODY || yard_envelope_parse (passed->frames, passed->count, &envelope, &error))
         return;

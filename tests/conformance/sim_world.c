@@ -4,6 +4,7 @@
 #include "sim_checker.h"
 #include "sim_remote.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include "actors/ground/digest.h"
 #include "actors/ground/durable.h"
@@ -78,7 +79,8 @@ static void name_processes (sim_world_t *self)
     }
 }
 
-/*  The last free space of the run directory's path is the attach socket's: below 108 bytes (ARCHITECTURE 13). */
+/*  The last free space of the run directory's path is the attach socket's: below 108 bytes (ARCHITECTURE
+ *  13). */
 static void make_directories (sim_world_t *self)
 {
     snprintf (self->directory, sizeof self->directory, "/dev/shm/yard-sim-XXXXXX");
@@ -92,12 +94,10 @@ static void make_directories (sim_world_t *self)
 
 static void configure (sim_world_t *self)
 {
-    static const char *const settings [] = {
-        "bus.command=command",     "bus.event=event",           "node=box7",
-        "download.max_parallel=3", "download.allow_private=on",
-    };
+    static const char *const settings [] = { "bus.command=command", "bus.event=event", "node=box7",
+                                             "download.max_parallel=3" };
     yard_error_t error = { 0 };
-    if (yard_configuration_read (&self->paths, settings, sizeof settings / sizeof *settings - 1,
+    if (yard_configuration_read (&self->paths, settings, sizeof settings / sizeof *settings,
                                  &self->configuration, &error))
         sim_failed ("configuration: %s", error.text);
 }
@@ -113,7 +113,7 @@ sim_world_t *sim_world_new (uint64_t seed, const char *plant, bool verbose)
     self->trace = 0xcbf29ce484222325;
     self->active = self->doomed = SIM_NOBODY;
     for (size_t fd = 0; fd < SIM_FDS_MAX; fd++)
-        self->fd_owner [fd] = SIM_NOBODY;
+        self->fd_owner [fd] = fcntl ((int) fd, F_GETFD) < 0 ? SIM_NOBODY : SIM_HOST;
     yard_table_seed (seed);
     yard_random_seed (&self->random, seed);
     make_directories (self);
@@ -134,10 +134,10 @@ void sim_world_destroy (sim_world_t **self_p)
     sim_world_t *self = *self_p;
     for (sim_slot_t slot = SIM_PROCESSES; slot-- > 0;)
         sim_end (self, slot);
+    sim_checker_destroy (&self->checker);
     yard_bus_destroy (&self->bus);
     if (self->gentle)
         vfs_memory_destroy (&self->disk); /* else the dead still have it open */
-    sim_checker_destroy (&self->checker);
     sim_remote_destroy (&self->remote);
     yard_configuration_destroy (&self->configuration);
     yard_error_t error;

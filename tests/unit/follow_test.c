@@ -28,7 +28,8 @@ static void answered (void *self, void *argument, const yard_outcome_t *outcome)
 
 static void ask_exists (follower_t *self)
 {
-    yard_ask (self->actor, &record_exists_method, &(record_key_t){ .key = yard_string ("k") }, NULL, answered, NULL);
+    yard_ask (self->actor, &record_exists_method, &(record_key_t){ .key = yard_string ("k") }, NULL, answered,
+              NULL);
 }
 
 static void heard (void *self, void *argument, const yard_heard_t *what)

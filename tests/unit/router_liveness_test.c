@@ -121,7 +121,8 @@ static void over_tcp_a_broken_instance_may_come_back_on_another_connection (void
     pong (self, 'b');
     expect_nothing (self); /* in its grace */
     say_hello (self, 'n', 'a', "downloader/1", POOL ("metadata.get"));
-    const welcome_t *welcome = read_as (self, welcome_type (), expect (self, 'n', 'W', "", "")->envelope.body);
+    const welcome_t *welcome =
+        read_as (self, welcome_type (), expect (self, 'n', 'W', "", "")->envelope.body);
     assert_true (welcome->moved);
     const sent_t *bye = expect (self, 'n', 'B', NULL, NULL); /* what it was asked */
     assert_true (yard_string_equal (bye->envelope.id, asked->envelope.id));

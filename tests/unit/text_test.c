@@ -77,7 +77,8 @@ static void json_is_one_plain_line_of_the_same_value (void **state)
     (void) state;
     yard_buffer_t line;
     yard_buffer_init (&line, 1024);
-    text_json (&line, yard_string ("{\"a\":\"é\xc2\x9b" "31m\xe2\x80\xa8\xf3\xa0\x80\x81\"}"));
+    text_json (&line, yard_string ("{\"a\":\"é\xc2\x9b"
+                                   "31m\xe2\x80\xa8\xf3\xa0\x80\x81\"}"));
     assert_string_equal (line.data, "{\"a\":\"é\\u009b31m\\u2028\\udb40\\udc01\"}");
     yard_buffer_clear (&line);
 }
