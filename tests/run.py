@@ -16,6 +16,8 @@ import xml.etree.ElementTree as xml
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 FUZZ_SECONDS = 60
+PROGRAM_SECONDS = 600      # of one cmocka program; the slowest takes half a minute
+SIMULATION_SECONDS = 1200  # of seeds in --long
 #  What the thread sanitizer watches: all that has a thread beside the loop, and the loop with it.
 THREADED = ("offload_test", "log_test", "fault_test", "turn_test", "request_test", "ask_test", "follow_test", "hello_test", "bus_conformance")
 
@@ -69,8 +71,14 @@ def programs(preset, pattern="", only=None):
         if pattern not in row["name"] or (only and row["name"] not in only):
             continue
         started = time.monotonic()
-        done = subprocess.run(row["command"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              text=True, errors="replace", timeout=600)
+        if row["name"] == "simulation" and "YARD_LONG" in os.environ:
+            environment = {**environment, "YARD_SIM_SECONDS": str(SIMULATION_SECONDS)}
+        try:
+            done = subprocess.run(row["command"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                  text=True, errors="replace", timeout=PROGRAM_SECONDS + SIMULATION_SECONDS)
+        except subprocess.TimeoutExpired as late:
+            step(f"{row['name']} ends", False, f"it ran for {late.timeout} s")
+            continue
         cases = [int(n) for n in re.findall(r"^\[  PASSED  \] (\d+) test", done.stdout, re.M)]
         failed = [int(n) for n in re.findall(r"^\[  FAILED  \] .*?(\d+) test\(s\), listed", done.stdout, re.M)]
         Count.passed += sum(cases) if cases or failed else int(done.returncode == 0)
@@ -78,7 +86,8 @@ def programs(preset, pattern="", only=None):
         Count.failed += broken
         skipped = [int(n) for n in re.findall(r"^\[  SKIPPED \] (\d+) test", done.stdout, re.M)]
         Count.skipped += sum(skipped)
-        say(f"[{'FAILED' if broken else '  OK  '}] {row['name']}: {sum(cases)} cases, {time.monotonic() - started:.1f} s")
+        what = f"{sum(cases)} cases" if cases else "".join(done.stdout.strip().splitlines()[-1:])
+        say(f"[{'FAILED' if broken else '  OK  '}] {row['name']}: {what}, {time.monotonic() - started:.1f} s")
         if broken:
             say(done.stdout[-6000:])
         elif sum(skipped):
@@ -89,12 +98,10 @@ def system(preset, pattern, long):
     with tempfile.TemporaryDirectory() as work:
         report = os.path.join(work, "report.xml")
         environment = {**os.environ, "YARD_BUILD": os.path.join(ROOT, "build", preset), "PYTHONDONTWRITEBYTECODE": "1"}
-        words = ["/usr/bin/python3", "-m", "pytest", "-q", "-rsf", "-n", "3", "--timeout", "300", "-p", "no:cacheprovider",
+        words = ["/usr/bin/python3", "-m", "pytest", "-q", "-rsf", "-n", "3", "--timeout", "3000" if long else "300", "-p", "no:cacheprovider",
                  f"--junitxml={report}", "--durations=8", "tests/system"]
         if pattern:
             words += ["-k", pattern]
-        if long:
-            environment["YARD_LONG"] = "1"
         done = subprocess.run(words, cwd=ROOT, env=environment)
         if done.returncode == 5 and pattern:
             return
@@ -177,6 +184,8 @@ def main():
     if options.rows:
         rows()
         return
+    if options.long:
+        os.environ["YARD_LONG"] = "1"  # the tests take their full counts
     if not options.k:
         format_check()
     build("asan")
