@@ -111,7 +111,7 @@ def script(name):
     return next(block for block in re.findall(r"```python\n(.*?)```", text, re.S) if block.startswith(f"# {name}"))
 
 
-# R9.2
+# R9.2 R9.6
 def test_the_plain_scripts_run_exactly_as_printed(yard, tmp_path):
     yard.start("broker", "recorder")
     for name in ("req.py", "sub.py"):

@@ -46,6 +46,7 @@ static void reconcile (fixture_t *self, const char *member, const job_holding_t 
     MUST (self, recorder_job_reconcile (&self->book, &ask, &self->error));
 }
 
+/* R3.1 */
 static void lower_priority_numbers_first_then_arrival (void **state)
 {
     fixture_t *self = *state;
