@@ -62,6 +62,7 @@ static void change (fixture_t *self, uint64_t id,
 
 /*  --- one job
  *  ------------------------------------------------------------------------------------------------------------- */
+/* R3.1 R3.5 */
 static void a_download_goes_from_enqueued_over_running_to_completed (void **state)
 {
     fixture_t *self = *state;
