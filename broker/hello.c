@@ -23,7 +23,7 @@ static void welcome (broker_router_t *self, broker_peer_t *peer, bool moved)
     value.ping_ms = BROKER_PING_MS;
     value.moved = moved;
     yard_envelope_t envelope = { .letter = 'W', .body = broker_pack (self, welcome_type (), &value) };
-    broker_send_asker (self, peer, &envelope);
+    broker_send_surely (self, peer, &envelope);
 }
 
 static void keep_text (char *field, size_t field_size, yard_string_t text)
@@ -64,7 +64,7 @@ static int again (broker_router_t *self, broker_peer_t *known, broker_peer_t *pe
     yard_log_info ("actor.moved", "place=%s client=%s", YARD_QUOTED (known->place), known->client);
     broker_routing_cut (self, peer);
     broker_trust (self, known);
-    known->unreachable = known->ping_open = known->ping_unsent = false;
+    known->unreachable = known->ping_open = false;
     known->pong_ms = self->now_ms;
     broker_peer_move (self, known, peer);
     return 0;

@@ -2,7 +2,7 @@
 /*  inside.h - what the router's files share: its peers, its state, and which file does what with them
  *
  *  router.c hands a frame to the file of its letter; peers.c knows connections; hello.c lets actors in; routing.c carries asks and answers;
- *  liveness.c pings and sweeps; publish.c numbers events, followers.c hands them out; services.c answers yard.*; outgoing.c writes frames.
+ *  liveness.c pings and sweeps; owed.c keeps what a full connection could not take; publish.c numbers events, followers.c hands them out; services.c answers yard.*; outgoing.c writes frames.
  *  directory, asks and event_log are their stores and know nothing of frames.
  */
 #ifndef YARD_BROKER_INSIDE_H
@@ -50,6 +50,11 @@ struct broker_peer_t {
     TAILQ_HEAD (, broker_follower_t) follows;
     size_t follow_count;
 
+    /* What its connection could not take yet; the list is made with the first. */
+    STAILQ_HEAD (, broker_owed_t) owed;
+    size_t owed_count, owed_bytes;
+    TAILQ_ENTRY (broker_peer_t) owing_link;
+
     /* What its hello said. */
     char actor [33], place [201], instance [33], node [65];
     uint64_t process;
@@ -57,7 +62,6 @@ struct broker_peer_t {
     /* Whether it lives. */
     int64_t hello_ms, pong_ms, ping_ms;
     bool ping_open; /* due at ping_ms, not yet answered */
-    bool ping_unsent; /* its connection had no room for it then */
     bool unreachable; /* a frame could not be sent: no asks go there any more */
     int64_t suspect_ms; /* since when; 0 = not suspected */
     const char *reason; /* of the suspicion */
@@ -88,9 +92,12 @@ struct broker_router_t {
     broker_asks_t *asks;
     uint64_t round; /* of choices among servers */
 
+    /* owed.c */
+    struct broker_peers_t owing; /* peers that are owed something */
+    size_t owed_bytes;
+    int64_t pay_ms;
+
     /* liveness.c */
-    TAILQ_HEAD (, broker_owed_t) owed;
-    size_t owed_count;
     int64_t next_ping_ms;
 
     /* publish.c, followers.c */
@@ -103,10 +110,14 @@ struct broker_router_t {
 };
 
 /*  --- outgoing.c: every frame that leaves */
-/*  0, or YARD_BUSY, YARD_GONE; the peer is then suspected where that is what it means (GONE always). */
+/*  For what may be refused (asks, events): 0, or YARD_BUSY (also while the peer is owed something), or YARD_GONE: then the peer is
+ *  suspected. */
 int broker_send (broker_router_t *self, broker_peer_t *peer, const yard_envelope_t *envelope);
-/*  The same to an asker: BUSY counts as vanished too, since an answer cannot wait. */
-void broker_send_asker (broker_router_t *self, broker_peer_t *peer, const yard_envelope_t *envelope);
+/*  For what must arrive (answers, byes, pings): a full connection gets it later. One that is owed too much is suspected. */
+void broker_send_surely (broker_router_t *self, broker_peer_t *peer, const yard_envelope_t *envelope);
+/*  What both end in. */
+int broker_send_frames (broker_router_t *self, broker_peer_t *peer, const yard_string_t *frames,
+                        size_t count);
 /*  Answers the ask in envelope: R with a value of the type, or F. */
 void broker_reply (broker_router_t *self, broker_peer_t *peer, const yard_envelope_t *ask,
                    const yard_wire_type_t *type, const void *value);
@@ -116,6 +127,12 @@ void broker_fail (broker_router_t *self, broker_peer_t *peer, const yard_envelop
 void broker_fail_open (broker_router_t *self, broker_ask_t *ask, int code, const char *text);
 /*  Packs into self->body; empty on a bug of ours, which is logged. */
 yard_string_t broker_pack (broker_router_t *self, const yard_wire_type_t *type, const void *value);
+
+/*  --- owed.c */
+/*  false: it is owed as much as it may be. */
+bool broker_owe (broker_router_t *self, broker_peer_t *peer, const yard_string_t *frames, size_t count);
+void broker_pay (broker_router_t *self); /* at every tick */
+void broker_forgive (broker_router_t *self, broker_peer_t *peer); /* it is gone */
 
 /*  --- peers.c: connections */
 /*  The peer of an origin, made if it is new. NULL: the limit of peers is reached and none is idle. */
@@ -153,8 +170,7 @@ void broker_trust (broker_router_t *self, broker_peer_t *peer); /* it has shown 
 void broker_sweep (broker_router_t *self, broker_peer_t *peer, const char *reason); /* frees the peer */
 void broker_probe (broker_router_t *self, broker_peer_t *peer); /* is it still there? a ping now */
 void broker_liveness_tick (broker_router_t *self, bool drained);
-void broker_liveness_close (broker_router_t *self);
-/*  Sends B with an ask's number, or with a client; what the server cannot take now is owed to it. */
+/*  Sends B with an ask's number, or with a client. */
 void broker_tell_bye (broker_router_t *self, broker_peer_t *server, uint64_t number, const char *client);
 
 /*  --- publish.c */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  liveness.c - pings, suspicion, the sweep, and the byes that are owed
+/*  liveness.c - pings, suspicion, and the sweep
  *
  *  A guest is suspected when a frame cannot be sent to it or a ping stays unanswered. On ipc that is its end, at the next tick with
  *  an empty mailbox: a broken socket file does not come back. Over tcp it has a grace in which its instance may say hello anew.
@@ -15,15 +15,6 @@
 #define PONG_MAX_MS ((int64_t) 5000) /* no pong for so long: suspected */
 #define DISTANT_GRACE_MS ((int64_t) 10000) /* tcp: a network hiccup is shorter */
 #define PATIENCE_MS ((int64_t) 2000) /* a mailbox that is never empty holds a sweep up for so long at most */
-#define OWED_MAX ((size_t) 65536) /* byes; more, and the slow servers are given up */
-
-/*  A B that its server could not take yet. */
-struct broker_owed_t {
-    TAILQ_ENTRY (broker_owed_t) link;
-    broker_peer_t *server;
-    uint64_t number; /* of an ask, or 0 and then */
-    char client [BROKER_CLIENT_SIZE];
-};
 
 void broker_suspect (broker_router_t *self, broker_peer_t *peer, const char *reason)
 {
@@ -42,8 +33,10 @@ void broker_trust (broker_router_t *self, broker_peer_t *peer)
     TAILQ_REMOVE (&self->suspects, peer, suspect_link);
 }
 
-static int send_bye (broker_router_t *self, broker_peer_t *server, uint64_t number, const char *client)
+void broker_tell_bye (broker_router_t *self, broker_peer_t *server, uint64_t number, const char *client)
 {
+    if (server->unreachable)
+        return;
     bye_t bye;
     yard_wire_init (bye_type (), &bye);
     if (!number) {
@@ -53,44 +46,7 @@ static int send_bye (broker_router_t *self, broker_peer_t *server, uint64_t numb
     yard_envelope_t envelope = { .letter = 'B', .body = broker_pack (self, bye_type (), &bye) };
     if (number)
         envelope.id = (yard_string_t){ (const char *) &number, sizeof number };
-    return broker_send (self, server, &envelope);
-}
-
-static void drop_owed (broker_router_t *self, broker_owed_t *owed)
-{
-    TAILQ_REMOVE (&self->owed, owed, link);
-    self->owed_count--;
-    free (owed);
-}
-
-void broker_tell_bye (broker_router_t *self, broker_peer_t *server, uint64_t number, const char *client)
-{
-    if (server->unreachable || send_bye (self, server, number, client) != YARD_BUSY)
-        return;
-    if (self->owed_count == OWED_MAX) {
-        server->unreachable = true; /* a pong does not mend it: this bye would be lost */
-        broker_suspect (self, server, "it does not read what it is told");
-        return;
-    }
-    broker_owed_t *owed = calloc (1, sizeof *owed);
-    if (!owed)
-        abort ();
-    owed->server = server;
-    owed->number = number;
-    snprintf (owed->client, sizeof owed->client, "%s", client ? client : "");
-    TAILQ_INSERT_TAIL (&self->owed, owed, link);
-    self->owed_count++;
-}
-
-static void pay_owed (broker_router_t *self)
-{
-    broker_owed_t *owed = TAILQ_FIRST (&self->owed), *next;
-    for (; owed; owed = next) {
-        next = TAILQ_NEXT (owed, link);
-        if (owed->server->unreachable ||
-            send_bye (self, owed->server, owed->number, owed->client) != YARD_BUSY)
-            drop_owed (self, owed);
-    }
+    broker_send_surely (self, server, &envelope);
 }
 
 /*  Nothing points to the peer any more, but the tables that forget takes it from. */
@@ -100,12 +56,6 @@ static void forget_as_server (broker_router_t *self, broker_peer_t *peer)
     TAILQ_FOREACH (other, &self->guests, link)
     if (other->servers)
         yard_table_take_u64 (other->servers, peer->number);
-    broker_owed_t *owed = TAILQ_FIRST (&self->owed), *next;
-    for (; owed; owed = next) {
-        next = TAILQ_NEXT (owed, link);
-        if (owed->server == peer)
-            drop_owed (self, owed);
-    }
 }
 
 void broker_sweep (broker_router_t *self, broker_peer_t *peer, const char *reason)
@@ -127,8 +77,7 @@ void broker_sweep (broker_router_t *self, broker_peer_t *peer, const char *reaso
     broker_peer_forget (self, peer);
 }
 
-/*  One outstanding: a peer that does not answer is not flooded for its return. One that its full
- *  connection did not take is said again until it does: nobody answers what he did not hear. */
+/*  One outstanding: a peer that does not answer is not flooded for its return. */
 static void ping (broker_router_t *self, broker_peer_t *peer)
 {
     nothing_t nothing;
@@ -136,7 +85,7 @@ static void ping (broker_router_t *self, broker_peer_t *peer)
     yard_envelope_t envelope = { .letter = 'P', .body = broker_pack (self, nothing_type (), &nothing) };
     peer->ping_ms = peer->ping_open ? peer->ping_ms : self->now_ms;
     peer->ping_open = true;
-    peer->ping_unsent = broker_send (self, peer, &envelope) == YARD_BUSY;
+    broker_send_surely (self, peer, &envelope);
 }
 
 void broker_probe (broker_router_t *self, broker_peer_t *peer)
@@ -156,7 +105,7 @@ void broker_on_pong (broker_router_t *self, broker_peer_t *peer, const yard_enve
     if (yard_wire_unpack (pong_type (), envelope->body.data, envelope->body.size, YARD_WIRE_ANSWER,
                           self->arena, &pong, NULL))
         return; /* a pong that cannot be read is none */
-    peer->ping_open = peer->ping_unsent = false;
+    peer->ping_open = false;
     peer->pong_ms = self->now_ms;
     peer->busy_us = pong.busy_us;
     peer->idle_us = pong.idle_us;
@@ -173,7 +122,7 @@ static void ping_guests (broker_router_t *self)
     broker_peer_t *peer;
     TAILQ_FOREACH (peer, &self->guests, link)
     {
-        if (!peer->ping_open || peer->ping_unsent)
+        if (!peer->ping_open)
             ping (self, peer);
         if (peer->ping_open && self->now_ms - peer->ping_ms >= PONG_MAX_MS)
             broker_suspect (self, peer, "its loop gave no sign for 5 s");
@@ -197,15 +146,8 @@ void broker_liveness_tick (broker_router_t *self, bool drained)
 {
     if (self->now_ms >= self->next_ping_ms) {
         self->next_ping_ms = self->now_ms + BROKER_PING_MS;
-        pay_owed (self);
         ping_guests (self);
         broker_peers_forget_idle (self);
     }
     sweep_suspects (self, drained);
-}
-
-void broker_liveness_close (broker_router_t *self)
-{
-    while (!TAILQ_EMPTY (&self->owed))
-        drop_owed (self, TAILQ_FIRST (&self->owed)); /* NOLINT(clang-analyzer-unix.Malloc): it unlinks */
 }

@@ -7,11 +7,8 @@
 #include "asks.h"
 #include "actors/ground/log.h"
 
-int broker_send (broker_router_t *self, broker_peer_t *peer, const yard_envelope_t *envelope)
+int broker_send_frames (broker_router_t *self, broker_peer_t *peer, const yard_string_t *frames, size_t count)
 {
-    char head [YARD_HEAD_MAX];
-    yard_string_t frames [YARD_FRAMES_MAX];
-    size_t count = yard_envelope_frames (envelope, head, frames);
     yard_string_t routing = { peer->routing, peer->routing_size };
     int rc = self->options.send (self->options.context, routing, frames, count);
     if (rc == YARD_GONE) {
@@ -21,12 +18,27 @@ int broker_send (broker_router_t *self, broker_peer_t *peer, const yard_envelope
     return rc;
 }
 
-void broker_send_asker (broker_router_t *self, broker_peer_t *peer, const yard_envelope_t *envelope)
+int broker_send (broker_router_t *self, broker_peer_t *peer, const yard_envelope_t *envelope)
 {
-    if (broker_send (self, peer, envelope) == YARD_BUSY) {
-        peer->unreachable = true;
-        broker_suspect (self, peer, "it does not read its answers");
-    }
+    if (peer->owed_count)
+        return YARD_BUSY;
+    char head [YARD_HEAD_MAX];
+    yard_string_t frames [YARD_FRAMES_MAX];
+    size_t count = yard_envelope_frames (envelope, head, frames);
+    return broker_send_frames (self, peer, frames, count);
+}
+
+void broker_send_surely (broker_router_t *self, broker_peer_t *peer, const yard_envelope_t *envelope)
+{
+    char head [YARD_HEAD_MAX];
+    yard_string_t frames [YARD_FRAMES_MAX];
+    size_t count = yard_envelope_frames (envelope, head, frames);
+    if (!peer->owed_count && broker_send_frames (self, peer, frames, count) != YARD_BUSY)
+        return;
+    if (broker_owe (self, peer, frames, count))
+        return;
+    peer->unreachable = true; /* a pong does not mend it: this frame is lost */
+    broker_suspect (self, peer, "it does not read what it is told");
 }
 
 yard_string_t broker_pack (broker_router_t *self, const yard_wire_type_t *type, const void *value)
@@ -70,7 +82,7 @@ void broker_reply (broker_router_t *self, broker_peer_t *peer, const yard_envelo
     reply.letter = 'R';
     reply.body = yard_buffer_view (&self->body);
     reply.meta = reply.from = (yard_string_t){ 0 };
-    broker_send_asker (self, peer, &reply);
+    broker_send_surely (self, peer, &reply);
 }
 
 void broker_fail (broker_router_t *self, broker_peer_t *peer, const yard_envelope_t *ask,
@@ -80,14 +92,14 @@ void broker_fail (broker_router_t *self, broker_peer_t *peer, const yard_envelop
     fail.letter = 'F';
     fail.body = pack_failure (self, error->code, error->text);
     fail.meta = fail.from = (yard_string_t){ 0 };
-    broker_send_asker (self, peer, &fail);
+    broker_send_surely (self, peer, &fail);
 }
 
 void broker_fail_open (broker_router_t *self, broker_ask_t *ask, int code, const char *text)
 {
     yard_string_t prefix [YARD_PREFIX_MAX];
     yard_envelope_t fail = broker_ask_echo (ask, 'F', pack_failure (self, code, text), prefix);
-    broker_send_asker (self, ask->asker, &fail);
+    broker_send_surely (self, ask->asker, &fail);
 }
 
 void broker_hello_first (broker_router_t *self, broker_peer_t *peer, const yard_envelope_t *envelope)

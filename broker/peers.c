@@ -98,6 +98,7 @@ void broker_peer_forget (broker_router_t *self, broker_peer_t *peer)
 {
     assert (!peer->asked_count && !peer->serving_count && !peer->follow_count);
     broker_trust (self, peer);
+    broker_forgive (self, peer);
     TAILQ_REMOVE (peer->hello ? &self->guests : &self->strangers, peer, link);
     self->guest_count -= peer->hello;
     yard_table_take (self->by_routing, peer->routing, peer->routing_size);

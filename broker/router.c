@@ -39,7 +39,7 @@ broker_router_t *broker_router_new (const broker_options_t *options)
     TAILQ_INIT (&self->strangers);
     TAILQ_INIT (&self->guests);
     TAILQ_INIT (&self->suspects);
-    TAILQ_INIT (&self->owed);
+    TAILQ_INIT (&self->owing);
     TAILQ_INIT (&self->followers);
     return self;
 }
@@ -67,7 +67,6 @@ void broker_router_destroy (broker_router_t **self_p)
         broker_peer_forget (self, TAILQ_FIRST (&self->guests));
     while (!TAILQ_EMPTY (&self->strangers))
         broker_peer_forget (self, TAILQ_FIRST (&self->strangers));
-    broker_liveness_close (self);
     broker_publish_close (self);
     broker_event_log_destroy (&self->log);
     broker_asks_destroy (&self->asks);
@@ -111,7 +110,9 @@ static void take (broker_router_t *self, broker_peer_t *peer, const yard_string_
 static void refuse_peer (broker_router_t *self, const broker_origin_t *origin, const yard_string_t *frames,
                          size_t count)
 {
-    broker_peer_t nobody = { .routing_size = origin->routing.size, .reason = "it was never here" };
+    broker_peer_t nobody = { .routing_size = origin->routing.size,
+                             .reason = "it was never here",
+                             .owed_bytes = SIZE_MAX }; /* so nothing can be owed to it */
     yard_envelope_t envelope;
     yard_error_t error = { 0 };
     if (!origin->routing.size || origin->routing.size > BROKER_ROUTING_MAX ||
@@ -138,6 +139,7 @@ void broker_router_input (broker_router_t *self, int64_t now_ms, const broker_or
 void broker_router_tick (broker_router_t *self, int64_t now_ms, bool drained)
 {
     self->now_ms = now_ms;
+    broker_pay (self);
     broker_liveness_tick (self, drained);
     broker_publish_tick (self);
     broker_followers_flush (self);
@@ -149,6 +151,8 @@ int64_t broker_router_wait_ms (const broker_router_t *self, int64_t now_ms)
     int64_t due_ms = self->next_ping_ms < self->next_beat_ms ? self->next_ping_ms : self->next_beat_ms;
     if (self->flush_ms < due_ms)
         due_ms = self->flush_ms;
+    if (!TAILQ_EMPTY (&self->owing) && self->pay_ms < due_ms)
+        due_ms = self->pay_ms;
     const broker_peer_t *peer;
     TAILQ_FOREACH (peer, &self->suspects, suspect_link)
     if (!peer->distant || !peer->hello)

@@ -211,7 +211,7 @@ void broker_on_answer (broker_router_t *self, broker_peer_t *peer, const yard_en
         return; /* its asker has gone, or it is none of this connection's business */
     yard_string_t prefix [YARD_PREFIX_MAX];
     yard_envelope_t answer = broker_ask_echo (open, envelope->letter, envelope->body, prefix);
-    broker_send_asker (self, open->asker, &answer);
+    broker_send_surely (self, open->asker, &answer);
     broker_asks_close (self->asks, open);
 }
 

@@ -218,7 +218,32 @@ static void over_tcp_the_grace_ends_after_ten_seconds (void **state)
     expect_published (self, "actor_lost/recorder/");
 }
 
-static void an_asker_that_does_not_read_has_vanished (void **state)
+/*  A server that others flood has no room for the answers to its own asks, and lives. */
+static void answers_that_a_full_connection_cannot_take_come_later_and_in_order (void **state)
+{
+    bench_t *self = *state;
+    join (self, 'a', 'a', "recorder", SINGLE ("job.get"));
+    join (self, 'z', 'd', "client/z", SINGLE ("probe.path"));
+    ask (self, 'z', "YARD1A1", "job.get");
+    const sent_t *first = expect (self, 'a', 'A', NULL, NULL);
+    ask (self, 'z', "YARD1A2", "job.get");
+    const sent_t *second = expect (self, 'a', 'A', NULL, NULL);
+    self->refuses ['z'] = YARD_BUSY;
+    answer (self, 'a', 'R', first, "one");
+    self->refuses ['z'] = 0;
+    answer (self, 'a', 'R', second, "two"); /* there is room now, but not before the first */
+    expect_nothing (self);
+    ask (self, 'y', "YARD1A3", "probe.path"); /* an ask may be refused, so it waits for nobody */
+    expect_fail (self, 'y', "3", "probe.path", "busy");
+    pass (self, 10);
+    expect (self, 'z', 'R', "1", NULL);
+    expect (self, 'z', 'R', "2", NULL);
+    ask (self, 'y', "YARD1A4", "probe.path");
+    expect (self, 'z', 'A', NULL, NULL);
+    expect_nothing (self);
+}
+
+static void an_asker_that_does_not_read_for_five_seconds_has_vanished (void **state)
 {
     bench_t *self = *state;
     join (self, 'a', 'a', "recorder", SINGLE ("job.get"));
@@ -227,6 +252,29 @@ static void an_asker_that_does_not_read_has_vanished (void **state)
     const sent_t *asked = expect (self, 'a', 'A', NULL, NULL);
     self->refuses ['z'] = YARD_BUSY;
     answer (self, 'a', 'R', asked, "");
+    for (int i = 0; i < 11; i++) {
+        expect_nothing (self);
+        pass (self, 500);
+        pong (self, 'a');
+    }
+    expect (self, 'a', 'B', "", "");
+    expect_published (self, "actor_lost/client/z/");
+}
+
+static void an_asker_is_owed_eight_mebibytes_and_no_more (void **state)
+{
+    bench_t *self = *state;
+    join (self, 'a', 'a', "recorder", SINGLE ("job.get"));
+    join (self, 'z', 'd', "client/z", "");
+    static char large [1000 * 1000];
+    memset (large, 'x', sizeof large - 1);
+    self->refuses ['z'] = YARD_BUSY;
+    for (int i = 0; i < 10; i++) {
+        ask (self, 'z', "YARD1A1", "job.get");
+        answer (self, 'a', 'R', expect (self, 'a', 'A', NULL, NULL), large);
+        if (i < 8)
+            expect_nothing (self);
+    }
     pass (self, 0);
     expect (self, 'a', 'B', "", "");
     expect_published (self, "actor_lost/client/z/");
@@ -278,7 +326,9 @@ int main (void)
         CASE (a_peer_that_takes_no_ping_for_five_seconds_is_lost),
         CASE (who_took_an_ask_before_the_askers_hello_is_told_of_its_end),
         CASE (over_tcp_the_grace_ends_after_ten_seconds),
-        CASE (an_asker_that_does_not_read_has_vanished),
+        CASE (answers_that_a_full_connection_cannot_take_come_later_and_in_order),
+        CASE (an_asker_that_does_not_read_for_five_seconds_has_vanished),
+        CASE (an_asker_is_owed_eight_mebibytes_and_no_more),
         CASE (strangers_are_forgotten_and_guests_are_not),
         CASE (a_dead_holder_makes_room_for_a_new_hello_at_once),
     };

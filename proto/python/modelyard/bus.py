@@ -15,7 +15,7 @@ import socket as sockets
 import threading
 import time
 import uuid
-from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, FrozenSet, List, Optional, Tuple
 
 import msgpack
 import zmq
@@ -54,7 +54,7 @@ class Bus:
         self.endpoint = endpoint
         self.epoch: Optional[str] = None
         self._welcomed = threading.Event()
-        self._lock = threading.Lock()  # guards _out and _closed
+        self._lock = threading.Lock()  # guards _out and _closed, and what the thread must not forget half of: _asks, _follows
         self._out: Deque[Frames] = collections.deque()
         self._closed = False
         self._asks: Dict[bytes, _Ask] = {}  # the thread's own, but for insertion before the frames are handed over
@@ -101,7 +101,8 @@ class Bus:
 
     def follow(self, ident: bytes, body: Dict[str, Any], into: "queue.SimpleQueue[Any]") -> Any:
         """Starts a follow whose events, (topic, body, stamp), arrive in ``into``; a YardError in it is its end."""
-        self._follows[ident] = into
+        with self._lock:
+            self._follows[ident] = into
         ask = self._send_ask(ident, "event.follow", body, {})
         if not ask.done.wait(HELLO_S):
             self.unfollow(ident)
@@ -136,7 +137,8 @@ class Bus:
         if len(packed) > MESSAGE_MAX:
             raise error("too_large", f"the body of {method} has {len(packed)} bytes, the limit is {MESSAGE_MAX}")
         ask = _Ask(ident, method, packed, meta)
-        self._asks[ident] = ask
+        with self._lock:
+            self._asks[ident] = ask
         self._send(self._ask_frames(ask))
         return ask
 
@@ -253,7 +255,8 @@ class Bus:
     def _on_welcome(self, welcome: Dict[str, Any]) -> None:
         epoch = welcome["epoch"]
         if self.epoch is not None and epoch != self.epoch:
-            self._forget_everything("the broker is another since; what was open there is lost")
+            self._forget_everything("the broker is another since; what was open there is lost",
+                                    but=frozenset(ask.ident for ask in self._waiting_for_hello))
         elif welcome.get("moved"):
             self._withdraw_everything()  # some may have left behind the hello: nobody will wait for those either
             self._forget_everything("the connection to the broker ended; what was open on it is lost")
@@ -304,9 +307,12 @@ class Bus:
         with self._lock:
             self._out.extend([b"YARD1B" + ident, b"", msgpack.packb({})] for ident in (*self._asks, *self._follows))
 
-    def _forget_everything(self, why: str) -> None:
-        asks, self._asks = list(self._asks.values()), {}
-        follows, self._follows = list(self._follows.values()), {}
+    def _forget_everything(self, why: str, but: FrozenSet[bytes] = frozenset()) -> None:
+        """Ends what is open, ``but`` follows whose asks have not reached any broker yet."""
+        with self._lock:
+            asks, self._asks = list(self._asks.values()), {}
+            follows = [into for ident, into in self._follows.items() if ident not in but]
+            self._follows = {ident: into for ident, into in self._follows.items() if ident in but}
         self._late.clear()
         for ask in asks:
             ask.finish(failure=error("gone", f"{why}; the outcome of {ask.method} is unknown"))
