@@ -6,14 +6,19 @@
 #include <assert.h>
 
 static const yard_dtype_row_t dtypes [] = {
-#define DTYPE(id, word, bits, numpy) { word, bits, numpy },
+#define DTYPE(id, word, bits, numpy) { word, bits, numpy, 0, 0 },
 #include "dtypes.def"
 #undef DTYPE
+#define GGML_PLAIN(number, dtype)
+#define GGML_BLOCK(number, id, elements, bytes) { "ggml:" #id, 0, "u1 (blocks)", elements, bytes },
+#include "ggml_types.def"
+#undef GGML_PLAIN
+#undef GGML_BLOCK
 };
 
 const yard_dtype_row_t *yard_dtype_row (yard_dtype_t dtype)
 {
-    assert (dtype < YARD_DTYPE_COUNT);
+    assert (dtype < YARD_DTYPE_END);
     return &dtypes [dtype];
 }
 

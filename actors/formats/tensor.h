@@ -4,9 +4,10 @@
  *  This folder knows model files as bytes: a reader is given memory and the file's size and answers with this
  *  list. It opens nothing, reads nothing, and never looks at a tensor's values.
  *
- *  Invariants of a list that a reader gave: ranges lie inside the file, in order of offset, without a hole or
- *  an overlap; bytes is what shape and dtype make; names and keys are valid UTF-8, of any length, unique, and
- *  may hold any character, 0 included. Values are little-endian, row-major; no alignment is promised.
+ *  Invariants of a list that a reader gave: ranges lie inside the file, in order of offset, without an overlap
+ *  and without a hole but for the padding of a format that pads (GGUF); bytes is what shape and dtype make;
+ *  names and keys are valid UTF-8, of any length, unique, and may hold any character, 0 included. Values are
+ *  little-endian, row-major; no alignment is promised beyond the format's.
  *
  *  Ownership: the list owns its arrays; a name without escapes is a view into the header that the reader was
  *  given, so that header must outlive the list.
@@ -23,18 +24,26 @@ typedef enum {
 #define DTYPE(id, word, bits, numpy) YARD_DTYPE_##id,
 #include "dtypes.def"
 #undef DTYPE
-    YARD_DTYPE_COUNT
+    YARD_DTYPE_COUNT, /* of the plain ones, which a safetensors header may name */
+    YARD_DTYPE_LAST_PLAIN = YARD_DTYPE_COUNT - 1,
+#define GGML_PLAIN(number, dtype)
+#define GGML_BLOCK(number, id, elements, bytes) YARD_DTYPE_GGML_##id,
+#include "ggml_types.def"
+#undef GGML_PLAIN
+#undef GGML_BLOCK
+    YARD_DTYPE_END
 } yard_dtype_t;
 
-/*  One row of dtypes.def. */
+/*  One row of dtypes.def, or a block type of ggml_types.def. */
 typedef struct {
     const char *word;
-    uint32_t bits;
+    uint32_t bits; /* of an element; 0 for a block type */
     const char *numpy;
+    uint32_t block_elements, block_bytes; /* of a block type; 0 for the others */
 } yard_dtype_row_t;
 
 const yard_dtype_row_t *yard_dtype_row (yard_dtype_t dtype);
-int yard_dtype_from (yard_string_t word); /* a yard_dtype_t, or -1 */
+int yard_dtype_from (yard_string_t word); /* a plain yard_dtype_t, or -1 */
 
 typedef struct {
     yard_string_t name;
@@ -45,7 +54,7 @@ typedef struct {
     uint64_t bytes;
 } yard_tensor_t;
 
-/*  One pair of the file's __metadata__. */
+/*  One pair of the file's __metadata__, or of a GGUF header; a value that is no text is { NULL, 0 }. */
 typedef struct {
     yard_string_t key, value;
 } yard_metadata_t;

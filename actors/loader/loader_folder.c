@@ -2,31 +2,19 @@
 /*  loader_folder.c - models that are a folder in the form of diffusers and transformers: one weights file, or
  *  shards with an index
  *
- *  A main model's part is the folder of that name below it. Which files hold the weights: the index names
- *  them (*.safetensors.index.json); without an index the one .safetensors file of the folder, or the one with
- *  the library's own name. Promises: a tensor is taken from the file that the index names, whatever else lies
- *  in the folder. Refuses: two indexes, several files that nothing tells apart, whole main models (their
- *  parts use the same names).
+ *  A main model's part is the folder of that name below it. Which files hold the weights: the variant's index
+ *  names them (*.safetensors.index.json); without an index the variant's one .safetensors file of the folder,
+ *  or the one with the library's own name (listing.h). A folder without any (a tokenizer, a scheduler, weights
+ *  as a pickle) and a variant that is another kind of files are handed out as files (loader_files.c).
+ *  Promises: a tensor is taken from the file that the index names, whatever else lies in the folder. Refuses:
+ *  two indexes, several files that nothing tells apart, whole main models (their parts use the same names).
  */
 #include "actors/loader/loader_folder.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include "actors/formats/shard_index.h"
-
-#define INDEX_SUFFIX ".safetensors.index.json"
-#define FILE_SUFFIX ".safetensors"
-#define HEADERS_BYTES_MAX \
-    (200u << 20) /* of all files together, as they are in memory at once: two of the largest allowed */
-#define ENTRIES_MAX 10000 /* names looked at in a folder; published ones have some hundred */
-
-/*  What the libraries call the weights when there is one file without a variant. */
-static const char *const own_names [] = { "model.safetensors", "diffusion_pytorch_model.safetensors" };
-
-typedef struct {
-    char index [NAME_MAX + 1], file [NAME_MAX + 1], own [NAME_MAX + 1]; /* empty: not there */
-    size_t indexes, files;
-} listing_t;
+#include "actors/loader/headers.h"
+#include "actors/loader/listing.h"
+#include "actors/loader/loader_files.h"
 
 typedef struct {
     loader_opening_t *opening;
@@ -35,57 +23,6 @@ typedef struct {
     yard_shard_index_t shards;
     yard_table_t *by_name;
 } folder_t;
-
-static bool ends_with (const char *name, const char *suffix)
-{
-    size_t size = strlen (name), suffix_size = strlen (suffix);
-    return size > suffix_size && strcmp (name + size - suffix_size, suffix) == 0;
-}
-
-static void note_name (listing_t *listing, const char *name)
-{
-    if (name [0] == '.')
-        return;
-    if (ends_with (name, INDEX_SUFFIX)) {
-        listing->indexes++;
-        snprintf (listing->index, sizeof listing->index, "%s", name);
-    } else if (ends_with (name, FILE_SUFFIX)) {
-        listing->files++;
-        snprintf (listing->file, sizeof listing->file, "%s", name);
-        for (size_t at = 0; at < sizeof own_names / sizeof own_names [0]; at++)
-            if (strcmp (name, own_names [at]) == 0)
-                snprintf (listing->own, sizeof listing->own, "%s", name);
-    }
-}
-
-static int list_folder (const folder_t *self, listing_t *ret)
-{
-    loader_opening_t *opening = self->opening;
-    *ret = (listing_t){ 0 };
-    int fd = dup (self->folder_fd); /* closedir closes what it reads from */
-    DIR *folder = fd < 0 ? NULL : fdopendir (fd);
-    if (!folder) {
-        int saved_errno = errno;
-        if (fd >= 0)
-            close (fd);
-        return yard_error_errno (&opening->error, saved_errno, "cannot list %s", opening->path);
-    }
-    const struct dirent *entry;
-    for (size_t at = 0; at < ENTRIES_MAX && (entry = readdir (folder)); at++)
-        note_name (ret, entry->d_name);
-    closedir (folder);
-    if (ret->indexes == 0 && ret->files == 0)
-        return yard_error (
-            &opening->error, YARD_MODEL_NOT_FOUND,
-            "%s has no .safetensors file; others are not loaded yet: convert it, or install it again",
-            opening->path);
-    if (ret->indexes > 1 || (ret->indexes == 0 && ret->files > 1 && ret->own [0] == 0))
-        return yard_error (
-            &opening->error, YARD_INVALID_FILE,
-            "%s has several sets of weights, and nothing says which; leave one of them in the folder",
-            opening->path);
-    return 0;
-}
 
 static int read_index (folder_t *self, const char *name)
 {
@@ -111,19 +48,19 @@ static int read_index (folder_t *self, const char *name)
     return rc;
 }
 
-static int open_files (folder_t *self, const listing_t *listing)
+/*  name: the one file, without an index. */
+static int open_files (folder_t *self, const char *name)
 {
     loader_opening_t *opening = self->opening;
     if (!self->json) {
         opening->model = loader_model_new (1);
-        const char *name = listing->own [0] ? listing->own : listing->file;
         return loader_file_open_in (self->folder_fd, name, &opening->model->files [0], &opening->error);
     }
     loader_model_t *model = opening->model = loader_model_new (self->shards.file_count);
     for (size_t at = 0; at < model->file_count; at++) {
-        char name [YARD_SHARD_NAME_MAX + 1];
-        snprintf (name, sizeof name, "%.*s", YARD_VIEW (self->shards.files [at]));
-        int rc = loader_file_open_in (self->folder_fd, name, &model->files [at], &opening->error);
+        char shard [YARD_SHARD_NAME_MAX + 1];
+        snprintf (shard, sizeof shard, "%.*s", YARD_VIEW (self->shards.files [at]));
+        int rc = loader_file_open_in (self->folder_fd, shard, &model->files [at], &opening->error);
         if (rc)
             return rc;
     }
@@ -153,76 +90,82 @@ static int map_shards (folder_t *self, const loader_header_t *headers)
 static int read_headers (folder_t *self)
 {
     loader_opening_t *opening = self->opening;
-    loader_model_t *model = opening->model;
-    loader_header_t *headers = calloc (model->file_count, sizeof *headers);
-    uint64_t bytes = 0;
-    int rc = 0;
-    if (!headers)
-        abort ();
-    for (size_t at = 0; rc == 0 && at < model->file_count; at++) {
-        rc = loader_header_read (&model->files [at], &headers [at], &opening->error);
-        bytes += headers [at].size;
-        if (rc == 0 && bytes > HEADERS_BYTES_MAX)
-            rc = yard_error (&opening->error, YARD_TOO_LARGE,
-                             "the headers of %s have more than %u bytes, the limit", opening->path,
-                             HEADERS_BYTES_MAX);
-    }
+    size_t count = opening->model->file_count;
+    loader_header_t *headers;
+    int rc = loader_headers_read (opening, &headers);
     if (rc == 0 && self->json)
         rc = map_shards (self, headers);
     loader_opening_phase (opening, "parse");
     if (rc == 0)
-        rc = loader_directory_make (model, headers, &(loader_pick_t){ .shards = self->by_name },
+        rc = loader_directory_make (opening->model, headers, &(loader_pick_t){ .shards = self->by_name },
                                     &opening->error);
-    for (size_t at = 0; at < model->file_count; at++)
-        loader_header_clear (&headers [at]);
-    free (headers);
+    loader_headers_destroy (&headers, count);
     loader_opening_phase (opening, "directory");
     return rc;
 }
 
-/*  The folder that holds the weights: the model's, or its part's. */
-static int enter_folder (folder_t *self)
+static int open_weights (folder_t *self, const char *name, bool index)
 {
     loader_opening_t *opening = self->opening;
-    const char *part = opening->submodel;
-    char path [LOADER_MODEL_PATH_SIZE + LOADER_SUBMODEL_SIZE];
-    if (opening->type == model_type_main && part [0] == 0)
-        return yard_error (
-            &opening->error, YARD_SUBMODEL_NEEDED,
-            "%s is a folder of parts whose tensors have the same names; name the submodel to load",
-            opening->path);
-    if (part [0] == '.' || strchr (part, '/'))
-        return yard_error (&opening->error, YARD_NO_SUBMODEL, "%s is no name of a part", part);
-    snprintf (path, sizeof path, "%s%s%s", opening->path, part [0] ? "/" : "", part);
-    int rc = loader_folder_open (opening->models_dir, path, &self->folder_fd, &opening->error);
-    if (rc == YARD_MODEL_NOT_FOUND && part [0] &&
-        loader_folder_open (opening->models_dir, opening->path, &self->folder_fd, NULL) == 0)
-        rc = yard_error (&opening->error, YARD_NO_SUBMODEL, "%s has no folder %s; its parts are its folders",
-                         opening->path, part);
+    int rc = index ? read_index (self, name) : 0;
+    if (rc == 0)
+        rc = open_files (self, name);
+    loader_opening_phase (opening, "open");
+    if (rc == 0 && loader_opening_known (opening, opening->model))
+        loader_model_drop (&opening->model);
+    else if (rc == 0)
+        rc = read_headers (self);
+    yard_table_destroy (&self->by_name);
+    yard_shard_index_clear (&self->shards);
+    free (self->json);
     return rc;
+}
+
+static bool is_pipeline (const loader_listing_t *listing)
+{
+    for (size_t at = 0; at < listing->count; at++)
+        if (strcmp (listing->entries [at].name, "model_index.json") == 0)
+            return true;
+    return false;
+}
+
+static int submodel_needed (loader_opening_t *opening)
+{
+    return yard_error (&opening->error, YARD_SUBMODEL_NEEDED,
+                       "%s is a folder of parts whose tensors have the same names; name the submodel to load",
+                       opening->path);
+}
+
+static int open_listed (folder_t *self, const loader_listing_t *listing)
+{
+    loader_opening_t *opening = self->opening;
+    const char *name = NULL;
+    bool index = false;
+    if (opening->submodel [0] == 0 && is_pipeline (listing)) /* whatever its record says */
+        return submodel_needed (opening);
+    if (loader_files_is_form (opening->variant))
+        return loader_files_open_folder (opening, self->folder_fd);
+    int rc = loader_weights_choose (listing, opening->variant, opening->path, &name, &index, &opening->error);
+    if (rc)
+        return rc;
+    return name ? open_weights (self, name, index) : loader_files_open_folder (opening, self->folder_fd);
 }
 
 static int open_folder (loader_opening_t *opening)
 {
     folder_t self = { .opening = opening, .folder_fd = -1 };
-    listing_t listing;
-    int rc = enter_folder (&self);
-    if (rc == 0)
-        rc = list_folder (&self, &listing);
-    if (rc == 0 && listing.indexes > 0)
-        rc = read_index (&self, listing.index);
-    if (rc == 0)
-        rc = open_files (&self, &listing);
-    loader_opening_phase (opening, "open");
-    if (rc == 0 && loader_opening_known (opening, opening->model))
-        loader_model_drop (&opening->model);
-    else if (rc == 0)
-        rc = read_headers (&self);
-    yard_table_destroy (&self.by_name);
-    yard_shard_index_clear (&self.shards);
-    free (self.json);
-    if (self.folder_fd >= 0)
-        close (self.folder_fd);
+    loader_listing_t listing;
+    if (opening->type == model_type_main && opening->submodel [0] == 0)
+        return submodel_needed (opening);
+    int rc = loader_files_enter (opening, &self.folder_fd);
+    if (rc)
+        return rc;
+    rc = loader_listing_read (self.folder_fd, opening->path, &listing, &opening->error);
+    if (rc == 0) {
+        rc = open_listed (&self, &listing);
+        loader_listing_clear (&listing);
+    }
+    close (self.folder_fd);
     return rc;
 }
 

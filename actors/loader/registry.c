@@ -66,8 +66,9 @@ int loader_registry_find (const loader_registry_t *self, base_model_t base, mode
         found = look (self, (loader_triple_t){ base_model_any, type, format });
     if (!found)
         return yard_error (error, YARD_NOT_IMPLEMENTED,
-                           "no loader for base %s, type %s, format %s; single safetensors files and "
-                           "diffusers folders are loaded: convert the model, or correct its record",
+                           "no loader for base %s, type %s, format %s; safetensors and GGUF files, diffusers "
+                           "folders, and ONNX, LoRA, embedding and IP-Adapter folders are loaded: convert "
+                           "the model, or correct its record",
                            yard_wire_word (base_model_type (), (int) base),
                            yard_wire_word (model_type_type (), (int) type),
                            yard_wire_word (model_format_type (), (int) format));

@@ -14,6 +14,12 @@
  *  name. */
 const char *loader_submodel_prefix (base_model_t base, yard_string_t submodel);
 
+/*  The part that is also published alone, in a file whose names have no prefix at all (FLUX, Wan, every GGUF). */
+bool loader_submodel_is_denoiser (yard_string_t submodel);
+
+/*  Does a tensor's name say that the file is a whole checkpoint of this base: does it begin as any part's do? */
+bool loader_submodel_has_prefix (base_model_t base, yard_string_t name);
+
 /*  The parts that a base has, as "unet, vae, …" for a sentence. */
 void loader_submodel_list (base_model_t base, char *ret_text, size_t size);
 

@@ -71,6 +71,30 @@ def shard_index():
             "one": b'{"weight_map":{"a":"x.safetensors"}}', "parent": b'{"weight_map":{"a":"../x"}}'}
 
 
+def gguf():
+    def text(words):
+        return struct.pack("<Q", len(words)) + words
+
+    def made(tensors, pairs, alignment=32, version=3, all_at_hand=True):
+        infos, at, data = b"", 0, b""
+        for name, dimensions, number, size in tensors:
+            infos += text(name) + struct.pack(f"<I{len(dimensions)}QIQ", len(dimensions), *dimensions, number, at)
+            data = data.ljust(at, b"\0") + bytes(size)
+            at = (at + size + alignment - 1) // alignment * alignment
+        top = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(pairs)) + b"".join(pairs) + infos
+        top += bytes(-len(top) % alignment) if data else b""
+        return (b"\xff\xff" if all_at_hand else b"\0\x10") + top + data
+    words = [text(b"general.architecture") + struct.pack("<I", 8) + text(b"flux"), text(b"general.file_type") + struct.pack("<II", 4, 15)]
+    tokens = text(b"tokens") + struct.pack("<IIQ", 9, 8, 2) + text(b"a") + text(b"bc")
+    numbers = text(b"scores") + struct.pack("<IIQ", 9, 6, 3) + bytes(12)
+    split = [text(b"split." + key) + struct.pack(kind, number, value)
+             for key, kind, number, value in ((b"no", "<IH", 2, 1), (b"count", "<IH", 2, 2), (b"tensors.count", "<II", 5, 9))]
+    two = [(b"a", [32, 3], 2, 54), (b"b", [4], 0, 16)]
+    return {"two": made(two, words), "pieces": made(two, [tokens, numbers, *words], all_at_hand=False), "empty": made([], [], version=2),
+            "split": made([(b"s", [], 0, 4)], split), "blocks": made([(b"k", [256, 2], 12, 288), (b"z", [0, 4], 1, 0)], []),
+            "aligned": made(two, [text(b"general.alignment") + struct.pack("<II", 4, 64)], 64)}
+
+
 # --- the disk -------------------------------------------------------------------------------------------------------------
 def journal():
     def head(size, suffix, validator=b""):
@@ -153,8 +177,8 @@ def directory():
             "outside": made([(0, 99, 0, 1, 0, 1, 0, 0, 0, 1, none, 0)], b"a", [1])}
 
 
-TARGETS = {"attach_packet": attach_packet, "configuration": configuration, "directory": directory, "identify": identify, "journal": journal,
-           "manifest": manifest, "router": router, "safetensors": safetensors, "shard_index": shard_index, "wire": wire}
+TARGETS = {"attach_packet": attach_packet, "configuration": configuration, "directory": directory, "gguf": gguf, "identify": identify,
+           "journal": journal, "manifest": manifest, "router": router, "safetensors": safetensors, "shard_index": shard_index, "wire": wire}
 
 
 def main():
