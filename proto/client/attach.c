@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  attach.c - a loaded model in our own address space
  *
- *  Promises: a descriptor is mapped only if it is what the loader said (device, inode, size); no tensor
+ *  Promises: a file is mapped only if it is what the loader said (device, inode, size); no tensor
  *  points outside of its region. The connection stays open as long as the attachment: its end is how the
  *  loader learns of ours.
  */
@@ -15,6 +15,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 #include "actors/ground/table.h"
+#include "cuda_import.h"
 #include "modelyard.h"
 #include "proto/directory.h"
 
@@ -28,6 +29,7 @@ typedef struct {
     yard_string_t name;
     void *data;
     size_t bytes;
+    client_cuda_memory_t *cuda; /* NULL on the host */
 } region_t;
 
 struct yard_attachment_t {
@@ -142,26 +144,64 @@ static int map (int fd, uint64_t bytes, void **ret, yard_error_t *error)
     return rc;
 }
 
-static int map_region (yard_attachment_t *self, packet_t *packet, const attach_region_t *row,
-                       yard_error_t *error)
+/*  Takes the descriptor. A file must be what the loader opened. */
+static int map_file (int fd, const attach_region_t *row, region_t *region, yard_error_t *error)
 {
     struct stat status;
-    int fd = take_fd (packet);
-    if (self->count == REGIONS_MAX)
-        return yard_error (error, YARD_TOO_LARGE, "a model of more than %d files", REGIONS_MAX);
     if (fd >= 0 && fstat (fd, &status) == 0 &&
         ((uint64_t) status.st_dev != row->device || status.st_ino != row->inode)) {
         close (fd);
         return yard_error (error, YARD_INTEGRITY,
                            "a file of the model was replaced since it was loaded; load it again");
     }
+    return map (fd, row->bytes, &region->data, error);
+}
+
+static bool read_hex (yard_string_t text, uint8_t *ret, size_t size)
+{
+    bool good = text.size == 2 * size;
+    for (size_t i = 0; i < size && good; i++) {
+        const char pair [] = { text.data [2 * i], text.data [2 * i + 1], 0 };
+        char *end;
+        ret [i] = (uint8_t) strtoul (pair, &end, 16);
+        good = end == pair + 2;
+    }
+    return good;
+}
+
+/*  Takes the descriptor, which only one of the two forms has. */
+static int import_memory (int fd, const attach_region_t *row, region_t *region, yard_error_t *error)
+{
+    yard_cuda_handle_t handle = { .form = row->form == attach_form_ipc ? YARD_CUDA_IPC : YARD_CUDA_VMM,
+                                  .fd = fd,
+                                  .size = row->bytes };
+    int rc = 0;
+    snprintf (handle.uuid, sizeof handle.uuid, "%.*s", YARD_VIEW (row->device_uuid));
+    if (handle.form == YARD_CUDA_IPC ? !read_hex (row->handle, handle.bytes, sizeof handle.bytes) : fd < 0)
+        rc = yard_error (error, YARD_BAD_FRAME,
+                         "the loader named a GPU's memory and did not say how to get at it");
+    if (rc == 0)
+        rc = client_cuda_open (&handle, &region->cuda, error);
+    if (rc == 0)
+        region->data = client_cuda_data (region->cuda);
+    if (fd >= 0)
+        close (fd);
+    return rc;
+}
+
+static int map_region (yard_attachment_t *self, packet_t *packet, const attach_region_t *row,
+                       yard_error_t *error)
+{
+    if (self->count == REGIONS_MAX)
+        return yard_error (error, YARD_TOO_LARGE, "a model of more than %d files", REGIONS_MAX);
     self->regions = reallocarray (self->regions, self->count + 1, sizeof *self->regions);
     self->region_bytes = reallocarray (self->region_bytes, self->count + 1, sizeof *self->region_bytes);
     if (!self->regions || !self->region_bytes)
         abort ();
     region_t *region = &self->regions [self->count];
     *region = (region_t){ .name = yard_arena_copy (self->arena, row->name), .bytes = row->bytes };
-    int rc = map (fd, row->bytes, &region->data, error);
+    int fd = row->form == attach_form_ipc ? -1 : take_fd (packet);
+    int rc = (row->form == attach_form_file ? map_file : import_memory) (fd, row, region, error);
     if (rc == 0)
         self->region_bytes [self->count++] = row->bytes;
     return rc;
@@ -283,7 +323,9 @@ void yard_attachment_destroy (yard_attachment_t **self_p)
     if (!self)
         return;
     for (size_t i = 0; i < self->count; i++)
-        if (self->regions [i].data)
+        if (self->regions [i].cuda)
+            client_cuda_close (&self->regions [i].cuda);
+        else if (self->regions [i].data)
             munmap (self->regions [i].data, self->regions [i].bytes);
     if (self->rows)
         munmap (self->rows, self->row_bytes);
@@ -307,7 +349,10 @@ yard_attached_region_t yard_attachment_region (const yard_attachment_t *self, si
 {
     assert (index < self->count);
     const region_t *region = &self->regions [index];
-    return (yard_attached_region_t){ region->name, region->data, region->bytes };
+    return (yard_attached_region_t){ .name = region->name,
+                                     .data = region->data,
+                                     .size = region->bytes,
+                                     .device = region->cuda ? client_cuda_device (region->cuda) : -1 };
 }
 
 size_t yard_attachment_tensors (const yard_attachment_t *self)

@@ -143,9 +143,10 @@ void yard_subscription_destroy (yard_subscription_t **self_p);
 
 /*  --- models in memory */
 typedef struct {
-    yard_string_t name; /* of the file */
+    yard_string_t name; /* of the file, or of the GPU */
     const uint8_t *data; /* read-only; NULL for an empty file */
     size_t size;
+    int device; /* -1: the host; else CUDA's number in this process, and data is an address there */
 } yard_attached_region_t;
 
 typedef struct {
@@ -154,14 +155,15 @@ typedef struct {
     const uint64_t *shape; /* rank of them */
     const uint64_t *strides; /* in elements; NULL = row-major without gaps */
     size_t rank;
-    const uint8_t *data; /* inside its region; little-endian */
+    const uint8_t *data; /* inside its region, on its region's device; little-endian */
     size_t bytes;
 } yard_attached_tensor_t;
 
 /*  By the attach path and lease of a load_model_answer_t, on the same machine, as the same user. Blocks for
  *  as long as the loader takes, at most 10 s. The bytes stay while the attachment lives, also when the lease
  *  or the client has ended. Model files are never written in place by the yard; who truncates one by hand
- *  makes its readers die of SIGBUS. */
+ *  makes its readers die of SIGBUS. A model on a GPU needs the CUDA runtime (libcudart.so.13 or .12) in this
+ *  process, or where it is found: not_served, not_local, out_of_memory say why it does not come. */
 int yard_attach (const char *socket_path, yard_string_t lease, yard_attachment_t **ret, yard_error_t *error);
 void yard_attachment_destroy (yard_attachment_t **self_p); /* unmaps: no pointer into it may be used after */
 size_t yard_attachment_regions (const yard_attachment_t *self);

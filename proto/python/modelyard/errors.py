@@ -16,7 +16,7 @@ WORDS = (
     "invalid_source forbidden_address not_authorised not_found http_failed network_failed stalled source_changed integrity "
     "disk_full disk_failed file_locked "
     "invalid_file ambiguous probe_crashed "
-    "model_not_found no_submodel submodel_needed unknown_lease not_local out_of_memory "
+    "model_not_found no_submodel submodel_needed unknown_lease not_local out_of_memory device_lost "
     "not_implemented invalid_config internal"
 ).split()
 

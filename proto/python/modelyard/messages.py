@@ -934,10 +934,39 @@ DownloadConfig = TypedDict(
     },
 )
 
+# what a host's loader gives who does not say
+HostForm = Literal[
+    "mapped",
+    "resident",
+]
+HOST_FORM_MAPPED = "mapped"
+HOST_FORM_RESIDENT = "resident"
+
+# how a GPU's memory is handed out
+ExportForm = Literal[
+    "auto",
+    "vmm",
+    "ipc",
+]
+EXPORT_FORM_AUTO = "auto"
+EXPORT_FORM_VMM = "vmm"
+EXPORT_FORM_IPC = "ipc"
+
 # loader: what stays in memory
 LoaderConfig = TypedDict(
     "LoaderConfig",
     {
+        "devices": NotRequired[str],  # GPUs that `up` starts a loader for, beside the host: cuda:0 cuda:1 …; all = every one there is
+        "form": NotRequired[HostForm],  # mapped: the files themselves; resident: read into memory whole
+        "precision": NotRequired[str],  # of tensors: float16, bfloat16 …; empty = the files' own
+        "host_bytes": NotRequired[int],  # budget for resident models; 0 = half of the machine's memory
+        "device_bytes": NotRequired[int],  # budget on each GPU; 0 = all but device_spare_bytes
+        "device_spare_bytes": NotRequired[int],  # left free on each GPU for those who compute
+        "export": NotRequired[ExportForm],  # vmm: descriptors, mapped read-only; ipc: for importers without the driver's virtual memory; auto = vmm where the GPU can
+        "verify_copies": NotRequired[bool],  # read every copy back from the GPU and compare; half the speed
+        "idle_ms": NotRequired[int],  # an unused model leaves memory after so long; 0 = only when room is needed
+        "waiters_max": NotRequired[int],  # loads that wait for room at once, then busy
+        "read_ahead_bytes": NotRequired[int],  # most bytes of files under way at once
         "leases_max": NotRequired[int],  # leases at once
         "files_max": NotRequired[int],  # files mapped at once
     },
@@ -1234,6 +1263,30 @@ InstallSyncAnswer = TypedDict(
     },
 )
 
+# what a loaded model's bytes are
+LoadForm = Literal[
+    "mapped",
+    "resident",
+    "device",
+]
+LOAD_FORM_MAPPED = "mapped"
+LOAD_FORM_RESIDENT = "resident"
+LOAD_FORM_DEVICE = "device"
+
+# what a load would meet
+LoadFit = Literal[
+    "loaded",
+    "now",
+    "evicting",
+    "waiting",
+    "never",
+]
+LOAD_FIT_LOADED = "loaded"
+LOAD_FIT_NOW = "now"
+LOAD_FIT_EVICTING = "evicting"
+LOAD_FIT_WAITING = "waiting"
+LOAD_FIT_NEVER = "never"
+
 # the caller's words, echoed in load events
 LoadContext = TypedDict(
     "LoadContext",
@@ -1245,7 +1298,7 @@ LoadContext = TypedDict(
     },
 )
 
-# by key, or by attributes that fit one model
+# by key, by attributes that fit one model, or by record
 LoadModelAsk = TypedDict(
     "LoadModelAsk",
     {
@@ -1253,9 +1306,14 @@ LoadModelAsk = TypedDict(
         "name": NotRequired[str],  # attributes: name
         "base": NotRequired[BaseModel],  # attributes: base
         "type": NotRequired[ModelType],  # attributes: type
+        "config": NotRequired[ModelConfig],  # a record as the recorder gave it; it is not asked again
         "submodel": NotRequired[str],  # part of a main model: unet, vae, text_encoder …
         "whole": NotRequired[bool],  # a main model without naming a part
         "device": NotRequired[str],  # host, cuda:0 …; empty = this place's
+        "form": NotRequired[LoadForm],  # of a host: mapped (the file, nothing is copied) or resident (read into memory whole); absent = loader.form
+        "precision": NotRequired[str],  # float16, bfloat16 …: the files' own, or not_implemented; absent = loader.precision
+        "variant": NotRequired[str],  # which of a repository's files: fp16 …; absent = the record's
+        "priority": NotRequired[int],  # of reading and of waiting for room; higher goes first
         "keep": NotRequired[bool],  # the lease is the yard's: it lasts until load.release or its ttl, whoever asked
         "context": NotRequired[LoadContext],  # echoed in events
     },
@@ -1265,16 +1323,16 @@ LoadModelAsk = TypedDict(
 LoadPhase = TypedDict(
     "LoadPhase",
     {
-        "name": str,  # record, open, parse, directory, lease
+        "name": str,  # record, open, parse, directory, plan, room, prepare, read, finish, lease
         "us": int,  # microseconds
     },
 )
 
-# one run of bytes that tensors live in: a file, for a host that maps
+# one run of bytes that tensors live in: a file, a copy of it in memory, or an allocation on the device
 LoadRegion = TypedDict(
     "LoadRegion",
     {
-        "name": str,  # the file's real name
+        "name": str,  # the file's real name, or the device's
         "bytes": int,  # size
     },
 )
@@ -1287,7 +1345,11 @@ LoadModelAnswer = TypedDict(
         "config": ModelConfig,  # the record
         "place": str,  # the loader
         "device": str,  # host, cuda:0 …
-        "form": str,  # mapped: the model's own files, and their fate
+        "form": LoadForm,  # mapped: the model's own files, and their fate (a file that is cut short under a mapping ends its reader with SIGBUS); resident and device: memory of the yard's, which nobody changes
+        "device_uuid": NotRequired[str],  # of a GPU
+        "plan": NotRequired[str],  # hash of where the tensors lie on a device
+        "locked": NotRequired[bool],  # resident: the memory is never swapped out
+        "checked_bytes": NotRequired[int],  # resident, device: how many bytes were held against their checksums while they were read
         "regions": list[LoadRegion],  # in order of their numbers
         "tensors": int,  # rows of the directory
         "directory_bytes": int,  # size of the directory's memory file
@@ -1307,20 +1369,128 @@ LoadReleaseAsk = TypedDict(
     },
 )
 
+# a lease that its owner goes on with
+LoadLockAsk = TypedDict(
+    "LoadLockAsk",
+    {
+        "lease": str,  # hex digits
+        "ttl_s": NotRequired[int],  # from now; absent = as before
+        "state": NotRequired[bool],  # also the model's state dict in host memory: a lease of the host's loader, in the answer
+    },
+)
+
+# the model is on its device, and stays
+LoadLockAnswer = TypedDict(
+    "LoadLockAnswer",
+    {
+        "state": NotRequired[LoadModelAnswer],  # the same tensors in host memory; absent where the format has none
+    },
+)
+
+# a model that is in no record
+LoadPathAsk = TypedDict(
+    "LoadPathAsk",
+    {
+        "path": str,  # of a file or folder on the loader's machine, absolute
+        "loader": NotRequired[str],  # which loader; absent = the one that fits the file
+        "as": NotRequired[LoadModelAsk],  # everything else of a load; its key, attributes and record are not looked at
+    },
+)
+
+# a model that is in no record, and not here yet
+LoadRemoteAsk = TypedDict(
+    "LoadRemoteAsk",
+    {
+        "source": str,  # where from, in the grammar of install.submit
+        "loader": NotRequired[str],  # which loader; absent = the one that fits the file
+        "as": NotRequired[LoadModelAsk],  # everything else of a load; its key, attributes and record are not looked at
+    },
+)
+
+# the model is in memory, and nobody's
+LoadPrefetchAnswer = TypedDict(
+    "LoadPrefetchAnswer",
+    {
+        "bytes": int,  # of its regions
+        "shared": bool,  # it was there already
+        "took_us": int,  # from ask to answer, in the loader
+    },
+)
+
+# idle models leave memory; least recently used first
+LoadEvictAsk = TypedDict(
+    "LoadEvictAsk",
+    {
+        "key": NotRequired[str],  # only this model's; absent = any
+        "bytes": NotRequired[int],  # until so many are free; absent = all idle ones
+    },
+)
+
+# what went
+LoadEvictAnswer = TypedDict(
+    "LoadEvictAnswer",
+    {
+        "models": int,  # how many
+        "bytes": int,  # of them
+    },
+)
+
+# what a load would take and meet, without doing it
+LoadEstimateAnswer = TypedDict(
+    "LoadEstimateAnswer",
+    {
+        "fit": LoadFit,  # loaded: it is there; evicting: after idle models have gone; waiting: for leases or loads of others; never: over the budget
+        "bytes": int,  # that it needs of the budget; 0 for a mapped one
+        "evict_bytes": int,  # of idle models that would go
+        "tensors": int,  # rows of its directory
+        "precision": str,  # of its tensors: float16 …, or mixed
+    },
+)
+
+# a loader's device, and its cache
+LoadDeviceAnswer = TypedDict(
+    "LoadDeviceAnswer",
+    {
+        "device": str,  # host, cuda:0 …
+        "name": str,  # as the driver calls it
+        "uuid": NotRequired[str],  # of a GPU
+        "pci": NotRequired[str],  # of a GPU
+        "total_bytes": int,  # of its memory
+        "budget_bytes": int,  # what loads may take of it
+        "free_bytes": int,  # of the budget
+        "reserved_bytes": int,  # of loads under way
+        "held_bytes": int,  # of loaded models
+        "idle_bytes": int,  # of them: nobody's now, may be evicted
+        "draining_bytes": int,  # of models that have left the cache, still attached or being freed
+        "waiting_bytes": int,  # asked for by loads that wait for room
+        "peak_bytes": int,  # most in use at once since the start
+        "models": int,  # loaded
+        "leases": int,  # open
+        "loads": int,  # asks of load.model since the start
+        "hits": int,  # of them: the model was there
+        "evictions": int,  # models that went for others, since the start
+        "read_bytes": int,  # read from files since the start
+        "cached_bytes": int,  # of them: from the page cache
+        "uring": NotRequired[bool],  # reads by io_uring
+    },
+)
+
 # one lease or loaded model
 LoadRow = TypedDict(
     "LoadRow",
     {
-        "lease": str,  # first eight digits, or all of them if the asker owns it or the yard does
+        "lease": str,  # first eight digits, or all of them if the asker owns it or the yard does; empty: a model that is nobody's now
         "key": str,  # of the model
         "name": str,  # of the model
         "submodel": NotRequired[str],  # part
         "device": str,  # host, cuda:0 …
-        "state": str,  # leased, or draining: the lease is over, attachments are not
-        "owner": str,  # client, or yard
+        "form": LoadForm,  # what its bytes are
+        "state": str,  # leased; draining: the lease is over, attachments are not; idle: in the cache; loading: under way
+        "owner": str,  # client, or yard; empty for idle and loading ones
         "bytes": int,  # of its regions
         "attachments": int,  # open attach connections
-        "age_ms": int,  # since the lease began
+        "age_ms": int,  # since the lease began; of an idle model: since its last use; of a load: since it began
+        "done_bytes": NotRequired[int],  # of a load under way: read so far
     },
 )
 
@@ -1350,6 +1520,49 @@ LoadTold = TypedDict(
     },
 )
 
+# model_load_progress: told a few times a second while a load reads
+LoadProgress = TypedDict(
+    "LoadProgress",
+    {
+        "model_key": str,  # of the model
+        "submodel_type": str,  # part, or empty
+        "device": str,  # host, cuda:0 …
+        "bytes": int,  # read so far
+        "total_bytes": int,  # to read
+        "bytes_per_s": int,  # since it began
+        "timestamp": float,  # seconds since 1970
+    },
+)
+
+# model_load_failed
+LoadFailed = TypedDict(
+    "LoadFailed",
+    {
+        "queue_id": str,  # from the caller's context
+        "queue_item_id": int,  # from the caller's context
+        "queue_batch_id": str,  # from the caller's context
+        "graph_execution_state_id": str,  # from the caller's context
+        "model_key": str,  # of the model
+        "submodel_type": str,  # part, or empty
+        "error_type": str,  # a word of errors.def
+        "error": str,  # what was wrong and what to do
+        "timestamp": float,  # seconds since 1970
+    },
+)
+
+# model_evicted: an idle model left memory
+LoadEvicted = TypedDict(
+    "LoadEvicted",
+    {
+        "model_key": str,  # of the model
+        "submodel_type": str,  # part, or empty
+        "device": str,  # host, cuda:0 …
+        "bytes": int,  # of its regions
+        "reason": str,  # room, time or asked
+        "timestamp": float,  # seconds since 1970
+    },
+)
+
 # first packet on the attach socket, from the client
 AttachHello = TypedDict(
     "AttachHello",
@@ -1359,14 +1572,27 @@ AttachHello = TypedDict(
     },
 )
 
-# one descriptor that comes with the answer
+# what a region is handed out as
+AttachForm = Literal[
+    "file",
+    "vmm",
+    "ipc",
+]
+ATTACH_FORM_FILE = "file"
+ATTACH_FORM_VMM = "vmm"
+ATTACH_FORM_IPC = "ipc"
+
+# one region; its descriptor comes with the answer, but for ipc
 AttachRegion = TypedDict(
     "AttachRegion",
     {
-        "name": str,  # the file's real name
-        "bytes": int,  # size when it was opened
-        "device": int,  # st_dev
-        "inode": int,  # st_ino
+        "name": str,  # the file's real name, or the device's
+        "form": NotRequired[AttachForm],  # file: map it; vmm: cuMemImportFromShareableHandle, read-only; ipc: cudaIpcOpenMemHandle with handle, no descriptor comes
+        "bytes": int,  # size when it was opened; of an allocation: whole, rounded up
+        "device": int,  # st_dev; 0 for an allocation
+        "inode": int,  # st_ino; 0 for an allocation
+        "device_uuid": NotRequired[str],  # of the GPU that an allocation is on
+        "handle": NotRequired[str],  # ipc: cudaIpcMemHandle_t, 64 bytes as hex digits
     },
 )
 
@@ -1680,6 +1906,55 @@ METHODS: dict[str, dict[str, Any]] = {
         "routing": "placed",
         "roles": ["operator", "admin"],
     },
+    "load.lock": {
+        "ask": "load_lock_ask",
+        "answer": "load_lock_answer",
+        "deadline_ms": 0,
+        "routing": "placed",
+        "roles": ["operator", "admin"],
+    },
+    "load.path": {
+        "ask": "load_path_ask",
+        "answer": "load_model_answer",
+        "deadline_ms": 0,
+        "routing": "placed",
+        "roles": ["operator", "admin"],
+    },
+    "load.remote": {
+        "ask": "load_remote_ask",
+        "answer": "load_model_answer",
+        "deadline_ms": 0,
+        "routing": "placed",
+        "roles": ["operator", "admin"],
+    },
+    "load.prefetch": {
+        "ask": "load_model_ask",
+        "answer": "load_prefetch_answer",
+        "deadline_ms": 0,
+        "routing": "placed",
+        "roles": ["operator", "admin"],
+    },
+    "load.evict": {
+        "ask": "load_evict_ask",
+        "answer": "load_evict_answer",
+        "deadline_ms": 10000,
+        "routing": "placed",
+        "roles": ["operator", "admin"],
+    },
+    "load.estimate": {
+        "ask": "load_model_ask",
+        "answer": "load_estimate_answer",
+        "deadline_ms": 60000,
+        "routing": "placed",
+        "roles": ["operator", "admin"],
+    },
+    "load.device": {
+        "ask": "nothing",
+        "answer": "load_device_answer",
+        "deadline_ms": 10000,
+        "routing": "placed",
+        "roles": ["viewer", "operator", "worker", "admin"],
+    },
     "load.release": {
         "ask": "load_release_ask",
         "answer": "nothing",
@@ -1718,6 +1993,9 @@ EVENTS: dict[str, dict[str, str]] = {
     "store_damaged": {"body": "store_told", "subject": "none"},
     "model_load_started": {"body": "load_told", "subject": "key"},
     "model_load_completed": {"body": "load_told", "subject": "key"},
+    "model_load_progress": {"body": "load_progress", "subject": "key"},
+    "model_load_failed": {"body": "load_failed", "subject": "key"},
+    "model_evicted": {"body": "load_evicted", "subject": "key"},
 }
 
 # A failure's word -> HTTP status, the command line's exit code, what it means.
@@ -1769,6 +2047,7 @@ ERRORS: dict[str, tuple[int, int, str]] = {
     "unknown_lease": (404, 3, "no lease has this id"),
     "not_local": (409, 2, "the attachment is for another host, user or pid namespace"),
     "out_of_memory": (507, 5, "the memory budget is exhausted"),
+    "device_lost": (503, 69, "the device has failed and its loader starts anew; load again"),
     "not_implemented": (501, 2, "this is not built yet; the text says what is"),
     "invalid_config": (400, 2, "a configuration key or value is wrong"),
     "internal": (500, 70, "a bug of ours"),

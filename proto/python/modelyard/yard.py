@@ -87,21 +87,23 @@ class Yard:
     def load(self, key: Optional[str] = None, *, name: Optional[str] = None, base: Optional[str] = None,
              type: Optional[str] = None, submodel: Optional[str] = None, whole: bool = False,
              device: Optional[str] = None, context: Optional[Dict[str, Any]] = None,
-             timeout: Optional[float] = None) -> "Model":
+             timeout: Optional[float] = None, copy: bool = False, form: Optional[str] = None,
+             precision: Optional[str] = None, variant: Optional[str] = None, priority: int = 0) -> "Model":
         """Loads a model, by key or by attributes that fit one, and attaches to its memory: see ``modelyard.load.Model``.
 
         A main model takes ``submodel`` ("unet", "vae" …) or ``whole=True``. A load takes as long as it takes, unless
-        ``timeout`` (in seconds) is given."""
+        ``timeout`` (in seconds) is given. With ``copy`` its arrays and tensors are private copies, to be written. The rest is as
+        ``load.model`` says (proto/MESSAGES.md)."""
         from .load import Model
 
         body = {"key": key, "name": name, "base": base, "type": type, "submodel": submodel, "device": device,
-                "context": context}
+                "context": context, "form": form, "precision": precision, "variant": variant, "priority": priority or None}
         body = {field: value for field, value in body.items() if value is not None}
         if whole:
             body["whole"] = True
         answer = self._ask("load.model", body, timeout=timeout, late=self._release_late)
         try:
-            return Model(self, answer)
+            return Model(self, answer, copy)
         except BaseException:
             self._release_quietly(answer)
             raise
