@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include "actors/ground/digest.h"
 
 #define OWN_PATH_SIZE 40 /* "/proc/self/fd/2147483647" */
 #define FAILURE_BYTES_MAX 8192 /* a sentence has 512 */
@@ -72,8 +73,19 @@ static int open_anew (int fd, int *ret, yard_error_t *error)
     return 0;
 }
 
-/*  Which descriptors the next packet takes, opened; *ret_regions of them are regions, behind the directory if
- *  it has not left yet. */
+/*  A region's descriptor, for the receiver alone; -1 when it has none. What the driver exported cannot be opened anew, and has no
+ *  position that could be shared. */
+static int open_region (const loader_model_t *model, size_t region, int *ret, yard_error_t *error)
+{
+    if (model->form != load_form_device)
+        return open_anew (model->files [region].fd, ret, error);
+    *ret = model->handle.fd < 0 ? -1 : fcntl (model->handle.fd, F_DUPFD_CLOEXEC, 0);
+    if (*ret < 0 && model->handle.fd >= 0)
+        return yard_error_errno (error, errno, "cannot hand out the device's memory");
+    return 0;
+}
+
+/*  Which descriptors the next packet takes, opened; *ret_regions of its regions, behind the directory if that has not left yet. */
 static int next_descriptors (const loader_model_t *model, const loader_answer_place_t *place, int *ret_fds,
                              size_t *ret_count, size_t *ret_regions, yard_error_t *error)
 {
@@ -82,14 +94,31 @@ static int next_descriptors (const loader_model_t *model, const loader_answer_pl
     *ret_regions = 0;
     if (!place->begun && (rc = open_anew (model->directory_fd, &ret_fds [count], error)) == 0)
         count++;
-    for (size_t at = place->regions; rc == 0 && at < model->file_count && count < LOADER_PACKET_FDS; at++) {
-        if ((rc = open_anew (model->files [at].fd, &ret_fds [count], error)))
+    for (size_t at = place->regions;
+         rc == 0 && at < loader_model_regions (model) && count < LOADER_PACKET_FDS; at++) {
+        if ((rc = open_region (model, at, &ret_fds [count], error)))
             break;
-        count++;
+        count += ret_fds [count] >= 0;
         ++*ret_regions;
     }
     *ret_count = count;
     return rc;
+}
+
+static attach_region_t region_row (const loader_model_t *model, size_t region)
+{
+    if (model->form == load_form_device)
+        return (attach_region_t){ .name = yard_string (model->device_name),
+                                  .form = model->handle.form == LOADER_EXPORT_IPC ? attach_form_ipc
+                                                                                  : attach_form_vmm,
+                                  .bytes = model->handle.size,
+                                  .device_uuid = yard_string (model->device_uuid) };
+    const loader_file_t *file = &model->files [region];
+    return (attach_region_t){ .name = yard_string (file->name),
+                              .form = attach_form_file,
+                              .bytes = file->given.bytes,
+                              .device = file->given.device,
+                              .inode = file->given.inode };
 }
 
 static int pack_answer (const loader_model_t *model, const loader_answer_place_t *place, size_t regions,
@@ -97,17 +126,18 @@ static int pack_answer (const loader_model_t *model, const loader_answer_place_t
 {
     attach_region_t rows [LOADER_PACKET_FDS];
     attach_answer_t answer;
+    char handle [2 * LOADER_HANDLE_SIZE + 1];
     yard_wire_init (attach_answer_type (), &answer);
     for (size_t at = 0; at < regions; at++) {
-        const loader_file_t *file = &model->files [place->regions + at];
-        rows [at] = (attach_region_t){ .name = yard_string (file->name),
-                                       .bytes = file->identity.bytes,
-                                       .device = file->identity.device,
-                                       .inode = file->identity.inode };
+        rows [at] = region_row (model, place->regions + at);
+        if (rows [at].form != attach_form_ipc)
+            continue;
+        yard_hex (model->handle.bytes, LOADER_HANDLE_SIZE, handle);
+        rows [at].handle = yard_string (handle);
     }
     answer.regions.items = rows;
     answer.regions.count = regions;
-    answer.more = place->regions + regions < model->file_count;
+    answer.more = place->regions + regions < loader_model_regions (model);
     if (!place->begun) {
         answer.directory_bytes = model->directory_bytes;
         answer.tensors = model->tensors;
@@ -119,7 +149,7 @@ int loader_packet_send_answer (int fd, const loader_model_t *model, loader_answe
                                yard_error_t *error)
 {
     int rc = 0;
-    while (rc == 0 && (!place->begun || place->regions < model->file_count)) {
+    while (rc == 0 && (!place->begun || place->regions < loader_model_regions (model))) {
         int descriptors [LOADER_PACKET_FDS];
         size_t count, regions;
         yard_buffer_t bytes;

@@ -6,7 +6,8 @@
  *                attach_answer + [region n, …]                      while the one before said `more`
  *
  *  Invariants: a packet is one msgpack map and at most LOADER_PACKET_FDS descriptors, each opened anew for
- *  its receiver (read-only, with a position of its own); a failure is the last packet. Nothing here blocks.
+ *  its receiver (read-only, with a position of its own; a GPU's vmm handle is passed on as it is, an ipc handle stands in the packet);
+ *  a failure is the last packet. Nothing here blocks.
  */
 #ifndef LOADER_ATTACH_PACKET_H
 #define LOADER_ATTACH_PACKET_H

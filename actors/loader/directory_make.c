@@ -81,7 +81,7 @@ static int write_all (int fd, const char *data, size_t size, yard_error_t *error
     return 0;
 }
 
-static int seal (loader_model_t *model, const yard_buffer_t *bytes, yard_error_t *error)
+int loader_directory_seal (loader_model_t *model, const yard_buffer_t *bytes, yard_error_t *error)
 {
     int fd = memfd_create ("modelyard-directory", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0)
@@ -118,7 +118,7 @@ int loader_directory_make (loader_model_t *model, const loader_header_t *headers
     if (rc == 0)
         rc = yard_directory_writer_finish (writer, &bytes, error);
     if (rc == 0)
-        rc = seal (model, &bytes, error);
+        rc = loader_directory_seal (model, &bytes, error);
     yard_directory_writer_destroy (&writer);
     yard_buffer_clear (&bytes);
     return rc;

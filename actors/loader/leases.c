@@ -29,8 +29,8 @@ loader_leases_t *loader_leases_new (size_t max, const loader_lease_ends_t *ends)
 static void forget (loader_leases_t *self, loader_lease_t *lease)
 {
     yard_table_take (self->rows, lease->id, LOADER_LEASE_SIZE - 1);
-    loader_model_drop (&lease->model);
     self->ends.gone (self->ends.argument, lease);
+    loader_model_drop (&lease->model);
     free (lease);
 }
 

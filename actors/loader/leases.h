@@ -7,8 +7,8 @@
  *  closed; then it is gone, and so is its use of the model.
  *
  *  Invariants: holds at most max leases, draining ones included; `over` is told once for each lease, then
- *  `gone` once, both before the call returns that caused them; inside `gone` its use of the model has ended
- *  already, after it the lease is freed.
+ *  `gone` once, both before the call returns that caused them; inside `gone` it still uses the model, after it
+ *  the use ends and the lease is freed.
  */
 #ifndef LOADER_LEASES_H
 #define LOADER_LEASES_H

@@ -1,180 +1,51 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  load.c - one load.model: record, files, lease, answer
- *
- *  A load_t lives from the ask to the later of two ends: that of the request (which the runtime may end:
- *  deadline, asker gone) and that of what it waits for. So each of the two clears its own side, and the last
- *  frees.
+/*  load.c - one load: record, files, memory, and then what its asker gets
  */
-#include "actors/ground/fault.h"
 #include "actors/loader/loader.h"
 
 #define RECORD_DEADLINE_MS 10000 /* of record.get and record.search */
 #define ONE_AND_ONE_MORE 2 /* rows that tell one model from several */
 
-typedef struct {
-    loader_t *self;
-    yard_request_t *request; /* NULL once it has ended */
-    const load_model_ask_t *ask;
-    model_config_t *config; /* in the request's arena */
-    uint64_t asked; /* of the recorder; 0 when not waiting for it */
-    loader_waiter_t *waiter; /* of loads.c; NULL when not waiting for it */
-    int64_t began_ns;
-    loader_phase_t record;
-} load_t;
-
-static int64_t now_ns (void)
+int64_t loader_now_ns (void)
 {
     const yard_clock_t *clock = yard_clock_system (); /* durations for people; nothing decides by them */
     return clock->monotonic_ns (clock->context);
 }
 
-static uint64_t microseconds_since (int64_t ns)
+uint64_t loader_microseconds_since (int64_t ns)
 {
-    return (uint64_t) (now_ns () - ns) / 1000;
+    return (uint64_t) (loader_now_ns () - ns) / 1000;
 }
 
 /*  The request is answered, by us or by the runtime. */
-static void end_request (load_t *load)
+static void end_request (loader_load_t *load)
 {
     load->request = NULL;
     load->self->open_loads--;
 }
 
-static void refuse (load_t *load, int code, const char *text)
+static void refuse (loader_load_t *load, int code, const char *text)
 {
+    if (load->config && load->op == LOADER_OP_LEASE)
+        loader_load_tell_failed (load, code, text);
     yard_refuse (load->request, code, "%s", text);
     end_request (load);
     free (load);
 }
 
-/*  --- the answer
- *  ---------------------------------------------------------------------------------------------------------- */
-
-static void tell (const load_t *load, const yard_event_t *event, const char *precision)
-{
-    const load_model_ask_t *ask = load->ask;
-    char key [LOADER_KEY_SIZE];
-    load_context_t none;
-    yard_wire_init (load_context_type (), &none);
-    const load_context_t *context = ask->has_context ? &ask->context : &none;
-    load_told_t told;
-    yard_wire_init (load_told_type (), &told);
-    told.queue_id = context->queue_id;
-    told.queue_item_id = context->queue_item_id;
-    told.queue_batch_id = context->queue_batch_id;
-    told.graph_execution_state_id = context->graph_execution_state_id;
-    told.model_key = load->config->key;
-    told.submodel_type = ask->has_submodel ? ask->submodel : yard_string ("");
-    told.hash = load->config->hash;
-    told.location = load->config->path;
-    told.precision = yard_string (precision);
-    told.timestamp = (double) yard_wall_ms (load->self->actor) / 1000;
-    snprintf (key, sizeof key, "%.*s", YARD_VIEW (load->config->key));
-    yard_publish (load->self->actor, event, key, &told);
-}
-
-static void copy_view (char *to, size_t room, yard_string_t text)
-{
-    size_t size = text.size < room ? text.size : room - 1;
-    memcpy (to, text.data, size);
-    to [size] = 0;
-}
-
-static int grant (const load_t *load, loader_model_t *model, const loader_lease_t **ret, yard_error_t *error)
-{
-    loader_t *self = load->self;
-    const meta_t *meta = yard_request_meta (load->request);
-    int64_t now = yard_now_ms (self->actor);
-    loader_lease_t wish = { .model = model,
-                            .began_ms = now,
-                            .ends_ms =
-                                meta->has_ttl_s ? now + (int64_t) meta->ttl_s * 1000 : LOADER_FOREVER };
-    if (!load->ask->keep)
-        copy_view (wish.owner, sizeof wish.owner, yard_request_from (load->request)->client);
-    copy_view (wish.key, sizeof wish.key, load->config->key);
-    copy_view (wish.name, sizeof wish.name, load->config->name);
-    if (load->ask->has_submodel)
-        copy_view (wish.submodel, sizeof wish.submodel, load->ask->submodel);
-    return loader_leases_grant (self->leases, &wish, yard_actor_random (self->actor), ret, error);
-}
-
-static void fill_regions (load_model_answer_t *answer, const loader_model_t *model, yard_arena_t *arena)
-{
-    answer->regions.items = yard_arena_alloc (arena, model->file_count * sizeof *answer->regions.items);
-    if (!answer->regions.items)
-        return; /* then the answer breaks its own bounds and is refused as such */
-    answer->regions.count = model->file_count;
-    for (size_t at = 0; at < model->file_count; at++)
-        answer->regions.items [at] = (load_region_t){ .name = yard_string (model->files [at].name),
-                                                      .bytes = model->files [at].identity.bytes };
-}
-
-static void add_phase (load_model_answer_t *answer, const loader_phase_t *phase)
-{
-    answer->phases.items [answer->phases.count++] =
-        (load_phase_t){ .name = yard_string (phase->name), .us = phase->us };
-}
-
-static void answer_with (load_t *load, const loader_loaded_t *loaded, const loader_lease_t *lease,
-                         const char *view, int64_t lease_began_ns)
-{
-    const loader_t *self = load->self;
-    load_phase_t phases [LOADER_PHASES_MAX + 2];
-    load_model_answer_t answer;
-    yard_wire_init (load_model_answer_type (), &answer);
-    answer.lease = yard_string (lease->id);
-    answer.config = *load->config;
-    answer.place = yard_string (yard_actor_place (self->actor));
-    answer.device = yard_string (yard_actor_device (self->actor));
-    answer.form = yard_string (LOADER_FORM);
-    fill_regions (&answer, loaded->model, yard_request_arena (load->request));
-    answer.tensors = loaded->model->tensors;
-    answer.directory_bytes = loaded->model->directory_bytes;
-    answer.attach = yard_string (loader_attach_path (self->attach));
-    answer.view = yard_string (view);
-    answer.shared = loaded->shared;
-    answer.phases.items = phases;
-    add_phase (&answer, &load->record);
-    for (size_t at = 0; at < loaded->phase_count; at++)
-        add_phase (&answer, &loaded->phases [at]);
-    add_phase (&answer, &(loader_phase_t){ "lease", microseconds_since (lease_began_ns) });
-    answer.took_us = microseconds_since (load->began_ns);
-    yard_reply (load->request, &answer);
-}
-
 static void on_loaded (void *argument, const loader_loaded_t *loaded)
 {
-    load_t *load = argument;
+    loader_load_t *load = argument;
     loader_t *self = load->self;
     yard_error_t error = { 0 };
-    const loader_lease_t *lease;
-    char view [PATH_MAX];
     load->waiter = NULL;
-    if (loaded->code) {
-        refuse (load, loaded->code, loaded->error->text);
-        return;
-    }
-    int64_t lease_began_ns = now_ns ();
-    int rc = grant (load, loaded->model, &lease, &error);
+    int rc = loaded->code;
+    if (rc == 0)
+        rc = loader_load_answer (load, loaded, &error);
     if (rc) {
-        refuse (load, rc, error.text);
+        refuse (load, rc, loaded->code ? loaded->error->text : error.text);
         return;
     }
-    rc = loader_views_add (&self->views, lease->id, loaded->model, view, &error);
-    if (rc == 0 && FAULT ("loader.after_lease"))
-        rc = yard_error (&error, YARD_INTERNAL, "a test broke this load after its lease");
-    if (rc) {
-        loader_lease_t *granted;
-        if (loader_leases_find (self->leases, yard_string (lease->id), &granted, NULL) == 0)
-            loader_leases_end (self->leases, granted, error.text);
-        refuse (load, rc, error.text);
-        return;
-    }
-    yard_log_info ("lease.granted", "lease=%.8s key=%s submodel=%s owner=%s shared=%d", lease->id, lease->key,
-                   YARD_QUOTED (lease->submodel), lease->owner [0] ? lease->owner : "yard",
-                   (int) loaded->shared);
-    tell (load, &model_load_completed_event, loaded->model->precision);
-    answer_with (load, loaded, lease, view, lease_began_ns);
     end_request (load);
     free (load);
     loader_leases_changed (self);
@@ -185,6 +56,10 @@ static void on_loaded (void *argument, const loader_loaded_t *loaded)
 /*  May this model be loaded by this part, or without one? */
 static int check_part (const load_model_ask_t *ask, const model_config_t *config, yard_error_t *error)
 {
+    /*  An ONNX model is all of its parts, or one of them: REQUIREMENTS R6.1. */
+    if (config->type == model_type_onnx || config->format == model_format_onnx ||
+        config->format == model_format_olive)
+        return 0;
     bool main_model = config->type == model_type_main;
     if (!main_model && ask->has_submodel)
         return yard_error (error, YARD_NO_SUBMODEL, "%.*s is a %s and has no parts; load it without submodel",
@@ -200,30 +75,73 @@ static int check_part (const load_model_ask_t *ask, const model_config_t *config
     return 0;
 }
 
-static void go_on_with (load_t *load, const model_config_t *config)
+/*  What the bytes will be: the ask's word, else the configuration's; a device knows only one form. */
+static int choose_form (const loader_load_t *load, load_form_t *ret, yard_error_t *error)
+{
+    const load_model_ask_t *ask = load->ask;
+    const loader_t *self = load->self;
+    if (loader_tier_is_device (self->tier)) {
+        if (ask->has_form && ask->form != load_form_device)
+            return yard_error (error, YARD_INVALID_MESSAGE,
+                               "on %s a model has the form device; leave form out",
+                               yard_actor_device (self->actor));
+        *ret = load_form_device;
+        return 0;
+    }
+    if (ask->has_form && ask->form == load_form_device)
+        return yard_error (
+            error, YARD_INVALID_MESSAGE,
+            "the host has the forms mapped and resident; for a GPU ask load.model with device: cuda:0");
+    bool resident = yard_actor_configuration (self->actor)->loader.form == host_form_resident;
+    *ret = ask->has_form ? ask->form : resident ? load_form_resident : load_form_mapped;
+    return 0;
+}
+
+/*  The priority and deadline of reading, and of waiting for room. */
+static loader_wish_t wish_of (const loader_load_t *load)
+{
+    const load_model_ask_t *ask = load->ask;
+    int64_t left = yard_request_left_ms (load->request), now = yard_now_ms (load->self->actor);
+    return (loader_wish_t){ .config = load->config,
+                            .submodel = ask->has_submodel ? ask->submodel : yard_string (""),
+                            .variant = ask->has_variant ? ask->variant : load->config->repo_variant,
+                            .variant_soft = !ask->has_variant && load->config->repo_variant.size > 0,
+                            .form = load->form,
+                            .look_only = load->op == LOADER_OP_ESTIMATE,
+                            .kind = load->kind,
+                            .root = load->root,
+                            .priority = (int) ask->priority,
+                            .deadline_ms = left > INT64_MAX - now ? LOADER_NO_DEADLINE : now + left };
+}
+
+static void go_on_with (loader_load_t *load, const model_config_t *config)
 {
     yard_arena_t *arena = yard_request_arena (load->request);
     yard_error_t error = { 0 };
-    const load_model_ask_t *ask = load->ask;
-    load->record = (loader_phase_t){ "record", microseconds_since (load->began_ns) };
+    load->record = (loader_phase_t){ "record", loader_microseconds_since (load->began_ns) };
     load->config = yard_arena_alloc (arena, sizeof *load->config);
     int rc = load->config ? 0 : yard_error (&error, YARD_TOO_LARGE, "no room for the record");
     if (rc == 0) {
         yard_wire_copy (model_config_type (), config, arena, load->config);
-        rc = check_part (ask, load->config, &error);
+        rc = load->root ? 0 : check_part (load->ask, load->config, &error);
     }
     if (rc == 0)
-        rc = loader_loads_want (load->self->loads, load->config,
-                                ask->has_submodel ? ask->submodel : yard_string (""), on_loaded, load,
-                                &load->waiter, &error);
-    if (rc)
+        rc = choose_form (load, &load->form, &error);
+    if (rc == 0) {
+        const loader_wish_t wish = wish_of (load);
+        rc = loader_loads_want (load->self->loads, &wish, on_loaded, load, &load->waiter, &error);
+    }
+    if (rc) {
         refuse (load, rc, error.text);
-    else
-        tell (load, &model_load_started_event, "");
+        return;
+    }
+    if (load->op == LOADER_OP_LEASE)
+        loader_load_tell (load, &model_load_started_event, "");
+    loader_progress_changed (load->self);
 }
 
 /*  The recorder's word, or NULL when the load is over: then it has been freed. */
-static const void *hear (load_t *load, const yard_outcome_t *outcome)
+static const void *hear (loader_load_t *load, const yard_outcome_t *outcome)
 {
     load->asked = 0;
     if (!load->request) {
@@ -260,7 +178,7 @@ static void on_records (void *actor_self, void *argument, const yard_outcome_t *
                 "several models have these attributes; give more of name, base and type, or the key");
 }
 
-static void ask_for_record (load_t *load)
+static void ask_for_record (loader_load_t *load)
 {
     const load_model_ask_t *ask = load->ask;
     int64_t left = yard_request_left_ms (load->request);
@@ -283,16 +201,16 @@ static void ask_for_record (load_t *load)
     load->asked = yard_ask (load->self->actor, &record_search_method, &search, &options, on_records, load);
 }
 
-/*  --- the ask
- *  ------------------------------------------------------------------------------------------------------------- */
+/*  --- the ask */
 
 /*  The runtime ended the request: nobody wants the load any more. */
 static void on_request_ended (void *actor_self, yard_request_t *request, void *argument, int code)
 {
     (void) actor_self;
     (void) request;
-    (void) code;
-    load_t *load = argument;
+    loader_load_t *load = argument;
+    if (load->config && load->op == LOADER_OP_LEASE)
+        loader_load_tell_failed (load, code, "nobody waits for this load any more");
     end_request (load);
     if (load->waiter) {
         loader_loads_forget (&load->waiter);
@@ -304,10 +222,11 @@ static void on_request_ended (void *actor_self, yard_request_t *request, void *a
 
 static int wrong_place (const loader_t *self, yard_request_t *request, const load_model_ask_t *ask)
 {
+    const char *method = yard_request_method (request)->id;
     char *place = yard_arena_printf (yard_request_arena (request), "loader/%s/%.*s",
                                      yard_actor_node (self->actor), YARD_VIEW (ask->device));
-    char *text = yard_arena_printf (yard_request_arena (request), "%s serves %s; ask load.model@%s",
-                                    yard_actor_place (self->actor), yard_actor_device (self->actor),
+    char *text = yard_arena_printf (yard_request_arena (request), "%s serves %s; ask %s@%s",
+                                    yard_actor_place (self->actor), yard_actor_device (self->actor), method,
                                     place ? place : "that place");
     failure_t failure;
     yard_wire_init (failure_type (), &failure);
@@ -318,25 +237,76 @@ static int wrong_place (const loader_t *self, yard_request_t *request, const loa
     return yard_refuse_failure (request, &failure);
 }
 
-int loader_on_load_model (loader_t *self, yard_request_t *request, const load_model_ask_t *ask)
+static loader_load_t *new_load (loader_t *self, yard_request_t *request, const load_model_ask_t *ask,
+                                loader_op_t op)
 {
-    const from_t *from = yard_request_from (request);
-    if (ask->device.size > 0 && !yard_string_is (ask->device, yard_actor_device (self->actor)))
-        return wrong_place (self, request, ask);
-    if (!ask->has_key && !ask->has_name && !ask->has_base && !ask->has_type)
-        return yard_refuse (request, YARD_INVALID_MESSAGE,
-                            "which model? Give its key, or its name, base or type");
-    if (!from->hello && !ask->keep && !yard_request_meta (request)->has_ttl_s)
-        return yard_refuse (
-            request, YARD_INVALID_MESSAGE,
-            "without a hello the end of this client cannot be seen; say hello, put ttl_s into meta, or "
-            "keep: true");
-    load_t *load = calloc (1, sizeof *load);
+    loader_load_t *load = calloc (1, sizeof *load);
     if (!load)
         abort ();
-    *load = (load_t){ .self = self, .request = request, .ask = ask, .began_ns = now_ns () };
+    *load = (loader_load_t){
+        .self = self, .op = op, .request = request, .ask = ask, .began_ns = loader_now_ns ()
+    };
     self->open_loads++;
+    self->load_count += op == LOADER_OP_LEASE;
     yard_request_keep (request, on_request_ended, load);
-    ask_for_record (load);
+    return load;
+}
+
+/*  A lease must have an end that can be seen. */
+static int check_owner (yard_request_t *request, const load_model_ask_t *ask)
+{
+    if (yard_request_from (request)->hello || ask->keep || yard_request_meta (request)->has_ttl_s)
+        return 0;
+    return yard_error (
+        yard_request_error (request), YARD_INVALID_MESSAGE,
+        "without a hello the end of this client cannot be seen; say hello, put ttl_s into meta, or "
+        "keep: true");
+}
+
+static int begin (loader_t *self, yard_request_t *request, const load_model_ask_t *ask, loader_op_t op)
+{
+    if (ask->device.size > 0 && !yard_string_is (ask->device, yard_actor_device (self->actor)))
+        return wrong_place (self, request, ask);
+    if (!ask->has_config && !ask->has_key && !ask->has_name && !ask->has_base && !ask->has_type)
+        return yard_error (yard_request_error (request), YARD_INVALID_MESSAGE,
+                           "which model? Give its key, its name, base or type, or its record");
+    int rc = op == LOADER_OP_LEASE ? check_owner (request, ask) : 0;
+    if (rc)
+        return rc;
+    loader_load_t *load = new_load (self, request, ask, op);
+    if (ask->has_config)
+        go_on_with (load, &ask->config);
+    else
+        ask_for_record (load);
+    return 0;
+}
+
+int loader_on_load_model (loader_t *self, yard_request_t *request, const load_model_ask_t *ask)
+{
+    return begin (self, request, ask, LOADER_OP_LEASE);
+}
+
+int loader_on_load_prefetch (loader_t *self, yard_request_t *request, const load_model_ask_t *ask)
+{
+    return begin (self, request, ask, LOADER_OP_PREFETCH);
+}
+
+int loader_on_load_estimate (loader_t *self, yard_request_t *request, const load_model_ask_t *ask)
+{
+    return begin (self, request, ask, LOADER_OP_ESTIMATE);
+}
+
+int loader_load_begin (loader_t *self, yard_request_t *request, const load_model_ask_t *ask,
+                       const model_config_t *config, const loader_kind_t *kind, const char *root)
+{
+    if (ask->device.size > 0 && !yard_string_is (ask->device, yard_actor_device (self->actor)))
+        return wrong_place (self, request, ask);
+    int rc = check_owner (request, ask);
+    if (rc)
+        return rc;
+    loader_load_t *load = new_load (self, request, ask, LOADER_OP_LEASE);
+    load->kind = kind;
+    load->root = root;
+    go_on_with (load, config);
     return 0;
 }

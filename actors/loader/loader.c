@@ -1,25 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  loader.c - models become memory that other processes map; one process per device, this one for the host
+/*  loader.c - models become memory that other processes map; one process per device, the host being one
  *
- *  Promises: a leased model's bytes are the files' own, mapped by whoever attaches, never copied; its list of
- *  tensors is read once and handed out in a sealed memory file; a lease ends with its client, its time, or
- *  load.release, and an attachment with its connection. Refuses: files outside of the models directory,
- *  symlinks, files that break their format's rules, processes of other users.
+ *  Promises: a mapped model's bytes are the files' own; a resident one's are read once, checked, and sealed; one on a GPU lies in one
+ *  allocation; whoever attaches maps them, and nothing is copied for him. A lease ends with its client, its time, or load.release, and
+ *  an attachment with its connection; bytes stay counted until then. Refuses: files outside of the models directory (but for load.path),
+ *  symlinks, files that break their format's rules, processes of other users, more memory than its budget.
  *
- *  Tour: load.c is the way of one ask; loads.c shares equal ones; opening.c, loader_safetensors.c and
- *  loader_folder.c do the disk's part on the pool; leases.c, attach.c and views.c are what a client then
- *  holds.
+ *  Tour: load.c is the way of one ask, load_answer.c its end; loads.c shares equal ones; opening.c and the loader_*.c files do the
+ *  disk's part on the pool; tier.c and fill.c give a model memory, with ledger.c, lru.c, read.c and device_thread.c; leases.c, attach.c
+ *  and views.c are what a client then holds.
  */
 #include "actors/loader/loader.h"
 
-#define HOST "host" /* the one device of this build */
-#define ROWS_MAX 256 /* load_list_answer.loads */
 #define ORPHAN_MS \
     30000 /* a job's lease without a word has as long; who is attached keeps the memory, others load again */
-#define SHORT_LEASE 8 /* digits of other people's leases that are shown: enough to tell them apart */
 
 void loader_leases_changed (loader_t *self)
 {
+    loader_loads_sweep (self->loads);
     int64_t next = loader_leases_next_ms (self->leases);
     int64_t now = yard_now_ms (self->actor);
     yard_timer_set (self->lease_timer, next == LOADER_FOREVER ? -1 : next > now ? next - now : 0);
@@ -41,15 +39,14 @@ static void on_lease_over (void *argument, const loader_lease_t *lease, const ch
 {
     loader_t *self = argument;
     loader_views_remove (&self->views, lease->id);
-    yard_log_info ("lease.over", "lease=%.*s key=%s attachments=%zu why=%s", SHORT_LEASE, lease->id,
-                   lease->key, lease->attachments, YARD_QUOTED (why));
+    yard_log_info ("lease.over", "lease=%.8s key=%s attachments=%zu why=%s", lease->id, lease->key,
+                   lease->attachments, YARD_QUOTED (why));
 }
 
 static void on_lease_gone (void *argument, const loader_lease_t *lease)
 {
     loader_t *self = argument;
-    (void) lease;
-    loader_loads_sweep (self->loads);
+    loader_tier_release (self->tier, lease->model);
 }
 
 /*  --- the attach door */
@@ -75,7 +72,7 @@ static void on_leave (void *argument, void *ticket)
     loader_leases_changed (self);
 }
 
-/*  --- load.release, load.list */
+/*  --- load.release */
 
 static int on_load_release (loader_t *self, yard_request_t *request, const load_release_ask_t *ask)
 {
@@ -90,38 +87,6 @@ static int on_load_release (loader_t *self, yard_request_t *request, const load_
     return yard_reply (request, &answer);
 }
 
-static load_row_t row_of (const loader_t *self, const loader_lease_t *lease, const from_t *from)
-{
-    bool yards = lease->owner [0] == 0;
-    bool shown = yards || yard_string_is (from->client, lease->owner);
-    return (load_row_t){ .lease = { lease->id, shown ? LOADER_LEASE_SIZE - 1 : SHORT_LEASE },
-                         .key = yard_string (lease->key),
-                         .name = yard_string (lease->name),
-                         .submodel = yard_string (lease->submodel),
-                         .device = yard_string (yard_actor_device (self->actor)),
-                         .state = yard_string (lease->over ? "draining" : "leased"),
-                         .owner = yard_string (yards ? "yard" : lease->owner),
-                         .bytes = lease->model->bytes,
-                         .attachments = lease->attachments,
-                         .age_ms = (uint64_t) (yard_now_ms (self->actor) - lease->began_ms) };
-}
-
-static int on_load_list (loader_t *self, yard_request_t *request, const load_list_ask_t *ask)
-{
-    (void) ask;
-    load_row_t rows [ROWS_MAX];
-    load_list_answer_t answer;
-    const loader_lease_t *lease;
-    yard_wire_init (load_list_answer_type (), &answer);
-    answer.loads.items = rows;
-    for (size_t at = 0; loader_leases_next (self->leases, &at, &lease);)
-        if (answer.loads.count < ROWS_MAX)
-            rows [answer.loads.count++] = row_of (self, lease, yard_request_from (request));
-        else
-            answer.left_out++;
-    return yard_reply (request, &answer);
-}
-
 /*  --- life
  *  ---------------------------------------------------------------------------------------------------------------- */
 
@@ -129,22 +94,21 @@ static int loader_open (void *argument, yard_actor_t *actor, yard_error_t *error
 {
     loader_t *self = argument;
     self->actor = actor;
-    if (strcmp (yard_actor_device (actor), HOST) != 0)
-        return yard_error (error, YARD_NOT_IMPLEMENTED,
-                           "no loader for device %s in this build; start it for " HOST,
-                           yard_actor_device (actor));
     const loader_lease_ends_t ends = { .over = on_lease_over, .gone = on_lease_gone, .argument = self };
     const loader_door_t door = { .enter = on_enter, .leave = on_leave, .argument = self };
     int rc = loader_registry_new (loader_kinds, &self->registry, error);
+    if (rc == 0)
+        rc = loader_tier_new (actor, yard_actor_device (actor), loader_on_evicted, self, &self->tier, error);
     if (rc == 0)
         rc = loader_views_open (&self->views, yard_actor_paths (actor)->run, error);
     if (rc == 0)
         rc = loader_attach_new (actor, &door, &self->attach, error);
     if (rc)
         return rc;
-    self->loads = loader_loads_new (actor, self->registry);
+    self->loads = loader_loads_new (actor, self->registry, self->tier);
     self->leases = loader_leases_new (yard_actor_configuration (actor)->loader.leases_max, &ends);
     self->lease_timer = yard_timer_new (actor, on_lease_time, NULL);
+    self->progress_timer = yard_timer_new (actor, loader_on_progress, NULL);
     return 0;
 }
 
@@ -171,23 +135,35 @@ static void loader_client_gone (void *argument, yard_string_t client)
 static size_t loader_drain (void *argument)
 {
     const loader_t *self = argument;
-    return self->open_loads;
+    return self->open_loads + loader_loads_under_way (self->loads);
 }
 
 static void loader_close (void *argument)
 {
     loader_t *self = argument;
     loader_attach_destroy (&self->attach);
+    if (self->loads)
+        loader_loads_cancel (self->loads);
+    if (self->tier)
+        loader_tier_close (self->tier);
     loader_leases_destroy (&self->leases);
     loader_loads_destroy (&self->loads);
+    loader_tier_destroy (&self->tier);
     loader_registry_destroy (&self->registry);
     yard_timer_destroy (&self->lease_timer);
+    yard_timer_destroy (&self->progress_timer);
 }
 
 static const yard_route_t routes [] = {
     HANDLE (loader_t, load_model, loader_on_load_model),
+    HANDLE (loader_t, load_path, loader_on_load_path),
+    HANDLE (loader_t, load_prefetch, loader_on_load_prefetch),
+    HANDLE (loader_t, load_estimate, loader_on_load_estimate),
+    HANDLE (loader_t, load_lock, loader_on_load_lock),
     HANDLE (loader_t, load_release, on_load_release),
-    HANDLE (loader_t, load_list, on_load_list),
+    HANDLE (loader_t, load_evict, loader_on_load_evict),
+    HANDLE (loader_t, load_list, loader_on_load_list),
+    HANDLE (loader_t, load_device, loader_on_load_device),
     { 0 },
 };
 

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 #define DESCRIPTORS_MAX \
@@ -20,7 +21,9 @@ loader_model_t *loader_model_new (size_t file_count)
         files [at].fd = -1;
     self->files = files;
     self->file_count = file_count;
+    self->form = load_form_mapped;
     self->directory_fd = -1;
+    self->handle.fd = -1;
     self->uses = 1;
     return self;
 }
@@ -41,14 +44,38 @@ void loader_model_drop (loader_model_t **self_p)
     assert (self->uses > 0);
     if (--self->uses > 0)
         return;
-    for (size_t at = 0; at < self->file_count; at++)
-        loader_file_close (&self->files [at]);
     if (self->count)
         *self->count -= self->file_count;
+    self->count = NULL;
+    if (self->keeper.ended)
+        self->keeper.ended (self->keeper.argument, self);
+    else
+        loader_model_free (self);
+}
+
+void loader_model_free (loader_model_t *self)
+{
+    assert (!self->allocation);
+    if (self->memory_bytes)
+        munmap (self->memory, self->memory_bytes);
+    for (size_t at = 0; at < self->file_count; at++) {
+        loader_file_close (&self->files [at]);
+        if (self->checksums)
+            free (self->checksums [at].crc32c);
+    }
+    free (self->checksums);
     if (self->directory_fd >= 0)
         close (self->directory_fd);
+    if (self->handle.fd >= 0)
+        close (self->handle.fd);
+    loader_plan_clear (&self->plan);
     free (self->files);
     free (self);
+}
+
+size_t loader_model_regions (const loader_model_t *self)
+{
+    return self->form == load_form_device ? 1 : self->file_count;
 }
 
 void loader_model_count (loader_model_t *self, size_t *count)
@@ -90,7 +117,7 @@ static int move_up (int fd, loader_numbers_t *numbers)
 void loader_model_number (loader_model_t *self, loader_numbers_t *numbers)
 {
     for (size_t at = 0; at < self->file_count; at++) {
-        int moved = move_up (self->files [at].fd, numbers);
+        int moved = self->files [at].fd < 0 ? -1 : move_up (self->files [at].fd, numbers);
         if (moved < 0)
             return;
         close (self->files [at].fd);

@@ -138,6 +138,7 @@ static int look (int fd, const char *path, loader_file_t *ret, yard_error_t *err
                                          .bytes = (uint64_t) state.st_size,
                                          .mtime_s = state.st_mtim.tv_sec,
                                          .mtime_ns = state.st_mtim.tv_nsec };
+    ret->given = ret->identity;
     return 0;
 }
 

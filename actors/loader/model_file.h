@@ -24,9 +24,11 @@ typedef struct {
 } loader_identity_t;
 
 typedef struct {
-    char name [NAME_MAX + 1]; /* its real name, the last step of its path */
+    char name [NAME_MAX + 1]; /* its real name, the last step of its path; with the folders between where a
+                               * model is a tree of files ("unet/model.onnx") */
     int fd; /* -1 when closed */
-    loader_identity_t identity;
+    loader_identity_t identity; /* of the file on the disk */
+    loader_identity_t given; /* of what fd leads to: the same file, or the memory that was filled from it */
 } loader_file_t;
 
 /*  YARD_MODEL_NOT_FOUND when a step is missing, YARD_FORBIDDEN when a step leads out or is a symlink,

@@ -3,8 +3,11 @@
  */
 #include "actors/loader/opening.h"
 
+#include <errno.h>
+#include <sys/mman.h>
 #include "actors/formats/safetensors.h"
 #include "actors/ground/clock.h"
+#include "actors/loader/checksums.h"
 
 static int64_t now_ns (void)
 {
@@ -32,10 +35,65 @@ void loader_opening_destroy (loader_opening_t **self_p)
     *self_p = NULL;
 }
 
+/*  The directory that the kind of model made speaks of files; on a device the tensors lie elsewhere. */
+static int plan (loader_opening_t *self)
+{
+    loader_model_t *model = self->model;
+    yard_directory_t directory;
+    yard_buffer_t bytes;
+    void *mapped = mmap (NULL, model->directory_bytes, PROT_READ, MAP_PRIVATE, model->directory_fd, 0);
+    if (mapped == MAP_FAILED)
+        return yard_error (&self->error, YARD_OUT_OF_MEMORY, "no address space for the directory of %s",
+                           self->path);
+    yard_buffer_init (&bytes, YARD_DIRECTORY_BYTES_MAX);
+    int rc = yard_directory_open (&directory, mapped, model->directory_bytes, &self->error);
+    if (rc == 0)
+        rc = loader_plan_make (&directory, &model->plan, &bytes, &self->error);
+    munmap (mapped, model->directory_bytes);
+    if (rc == 0) {
+        close (model->directory_fd);
+        model->directory_fd = -1;
+        rc = loader_directory_seal (model, &bytes, &self->error);
+    }
+    yard_buffer_clear (&bytes);
+    loader_opening_phase (self, "plan");
+    return rc;
+}
+
+/*  A path from the root on is its caller's own word: symlinks in it are followed, here and once. */
+static int make_real (loader_opening_t *self)
+{
+    char resolved [PATH_MAX];
+    if (!realpath (self->path, resolved))
+        return errno == ENOENT || errno == ENOTDIR
+                   ? yard_error (&self->error, YARD_MODEL_NOT_FOUND,
+                                 "%s is not there; give the path of a file or folder on the loader's machine",
+                                 self->path)
+                   : yard_error_errno (&self->error, errno, "cannot look at %s", self->path);
+    snprintf (self->path, sizeof self->path, "%s", resolved);
+    return 0;
+}
+
+static int open_variant (loader_opening_t *self)
+{
+    int rc = self->open (self);
+    if (rc != YARD_NOT_FOUND || !self->variant_soft || self->variant [0] == 0)
+        return rc;
+    loader_model_drop (&self->model);
+    self->variant [0] = 0;
+    return self->open (self);
+}
+
 void loader_opening_run (loader_opening_t *self)
 {
     self->mark_ns = now_ns ();
-    int rc = self->open (self);
+    int rc = strcmp (self->models_dir, "/") == 0 ? make_real (self) : 0;
+    if (rc == 0)
+        rc = open_variant (self);
+    if (rc == 0 && self->model && self->into_memory)
+        rc = loader_checksums_read (self);
+    if (rc == 0 && self->model && self->onto_device)
+        rc = plan (self);
     if (rc)
         loader_model_drop (&self->model);
     self->error.code = rc;

@@ -10,19 +10,25 @@
 
 #include <limits.h>
 #include "actors/formats/tensor.h"
+#include "actors/ground/buffer.h"
 #include "actors/ground/table.h"
 #include "actors/loader/model.h"
 #include "proto/messages.h"
 
 #define LOADER_MODEL_PATH_SIZE 4097 /* model_config.path */
 #define LOADER_SUBMODEL_SIZE 65 /* load_model_ask.submodel */
+#define LOADER_VARIANT_SIZE 33 /* "fp16"; the longest label that a weights file's name may have */
 
 typedef struct loader_opening_t {
     /*  In. */
     char models_dir [PATH_MAX], path [LOADER_MODEL_PATH_SIZE];
     char submodel [LOADER_SUBMODEL_SIZE]; /* empty: whole */
+    char variant [LOADER_VARIANT_SIZE]; /* of a folder's weights; empty: the plain ones (listing.h) */
+    bool variant_soft; /* a preference: where there is none of it, the plain ones are taken */
     base_model_t base;
     model_type_t type;
+    bool into_memory; /* its bytes will be read: checksums are wanted */
+    bool onto_device; /* and a plan of where they lie there */
     int (*open) (struct loader_opening_t *self); /* of the loader that serves the model */
     loader_file_t *known; /* names and identities, closed; NULL: nothing is loaded yet */
     size_t known_count;
@@ -46,7 +52,7 @@ void loader_opening_phase (loader_opening_t *self, const char *name);
  *  drops the model and is done. */
 bool loader_opening_known (loader_opening_t *self, const loader_model_t *model);
 
-/*  One safetensors file's header, in memory with its tensors. */
+/*  One file's header, in memory with its tensors; all zero: a file without any. */
 typedef struct {
     char *bytes;
     uint64_t size;
@@ -67,5 +73,8 @@ typedef struct {
  *  and precision. YARD_NO_SUBMODEL when there is a prefix and no name begins so. */
 int loader_directory_make (loader_model_t *model, const loader_header_t *headers, const loader_pick_t *pick,
                            yard_error_t *error);
+
+/*  The directory's bytes become the model's, in a memory file that nobody can change any more. */
+int loader_directory_seal (loader_model_t *model, const yard_buffer_t *bytes, yard_error_t *error);
 
 #endif

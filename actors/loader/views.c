@@ -18,9 +18,10 @@
 #define COMM_SIZE 17 /* TASK_COMM_LEN and the line's end */
 #define LINK_SIZE 64 /* "/proc/4194304/fd/2147483647" has 27 */
 #define LEFTOVERS_MAX 100000 /* links looked at in one folder; a view has at most LOADER_FILES_MAX */
+#define DEPTH_MAX 16 /* folders in a view; a model's name has at most half as many */
 
-/*  Unlinks what is in the folder (links and files, not folders), then the folder. */
-static void remove_folder (int parent_fd, const char *name)
+/*  Unlinks what is in the folder and in those below it, then the folder. */
+static void remove_tree (int parent_fd, const char *name, unsigned depth)
 {
     int fd = openat (parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *folder = fd < 0 ? NULL : fdopendir (fd);
@@ -31,11 +32,17 @@ static void remove_folder (int parent_fd, const char *name)
     }
     const struct dirent *entry;
     for (int count = 0; count < LEFTOVERS_MAX && (entry = readdir (folder)); count++)
-        if (strcmp (entry->d_name, ".") != 0 && strcmp (entry->d_name, "..") != 0)
-            unlinkat (fd, entry->d_name, 0);
+        if (strcmp (entry->d_name, ".") != 0 && strcmp (entry->d_name, "..") != 0 &&
+            unlinkat (fd, entry->d_name, 0) < 0 && errno == EISDIR && depth < DEPTH_MAX)
+            remove_tree (fd, entry->d_name, depth + 1);
     closedir (folder);
     if (unlinkat (parent_fd, name, AT_REMOVEDIR) < 0 && errno != ENOENT)
         yard_log_warning ("view.not_removed", "view=%s error=%s", YARD_QUOTED (name), strerror (errno));
+}
+
+static void remove_folder (int parent_fd, const char *name)
+{
+    remove_tree (parent_fd, name, 0);
 }
 
 static bool read_comm (const char *process, char *ret_comm)
@@ -62,13 +69,11 @@ static bool alive (long pid)
     return read_comm (process, comm) && (!read_comm ("self", ours) || strcmp (comm, ours) == 0);
 }
 
-/*  Whose view is it? 0 when that cannot be told. */
-static long owner_of (int views_fd, const char *name)
+/*  The pid of the first link in the folder or below it; 0 when there is none. */
+static long owner_in (int parent_fd, const char *name, unsigned depth)
 {
-    if (name [0] == '.')
-        return strtol (name + 1, NULL, 10);
     long pid = 0;
-    int fd = openat (views_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = openat (parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *folder = fd < 0 ? NULL : fdopendir (fd);
     if (!folder) {
         if (fd >= 0)
@@ -79,6 +84,8 @@ static long owner_of (int views_fd, const char *name)
     for (int count = 0; count < LEFTOVERS_MAX && pid == 0 && (entry = readdir (folder)); count++) {
         char target [LINK_SIZE];
         ssize_t size = readlinkat (fd, entry->d_name, target, sizeof target - 1);
+        if (size < 0 && entry->d_name [0] != '.' && depth < DEPTH_MAX)
+            pid = owner_in (fd, entry->d_name, depth + 1);
         if (size < 0)
             continue;
         target [size] = 0;
@@ -87,6 +94,12 @@ static long owner_of (int views_fd, const char *name)
     }
     closedir (folder);
     return pid;
+}
+
+/*  Whose view is it? 0 when that cannot be told. */
+static long owner_of (int views_fd, const char *name)
+{
+    return name [0] == '.' ? strtol (name + 1, NULL, 10) : owner_in (views_fd, name, 0);
 }
 
 static void remove_leftovers (const char *path)
@@ -114,10 +127,25 @@ int loader_views_open (loader_views_t *self, const char *run, yard_error_t *erro
     return rc;
 }
 
+/*  The folders before a name's last step: "unet/model.onnx" needs "unet". */
+static int make_parents (int folder_fd, const char *name, yard_error_t *error)
+{
+    char path [NAME_MAX + 1];
+    for (const char *slash = strchr (name, '/'); slash; slash = strchr (slash + 1, '/')) {
+        snprintf (path, sizeof path, "%.*s", (int) (slash - name), name);
+        if (mkdirat (folder_fd, path, 0700) < 0 && errno != EEXIST)
+            return yard_error_errno (error, errno, "cannot make the view's folder %s", path);
+    }
+    return 0;
+}
+
 static int make_links (int folder_fd, const loader_model_t *model, yard_error_t *error)
 {
-    for (size_t at = 0; at < model->file_count; at++) {
+    for (size_t at = 0; model->form != load_form_device && at < model->file_count; at++) {
         char target [LINK_SIZE];
+        int rc = make_parents (folder_fd, model->files [at].name, error);
+        if (rc)
+            return rc;
         snprintf (target, sizeof target, "/proc/%ld/fd/%d", (long) getpid (), model->files [at].fd);
         if (symlinkat (target, folder_fd, model->files [at].name) < 0)
             return yard_error_errno (error, errno, "cannot make the view's link %s", model->files [at].name);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  views.h - the path door: $RUN/views/<lease>/ holds the model's real file names as symlinks to
- *  /proc/<pid>/fd/<n>
+ *  /proc/<pid>/fd/<n>, in folders where a model is a tree of files
  *
  *  So readers that know only paths open exactly the file that is leased, even when it has been replaced on
  *  the disk since. For the same user and pid namespace only. Invariants: a view appears whole, by one rename;

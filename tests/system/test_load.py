@@ -318,7 +318,7 @@ def test_another_device_is_the_wrong_place(loaded, client):  # R6.9
 
 def test_a_type_without_a_loader_is_not_implemented(loaded, client):  # R6.3 R6.6
     yard, _, path = loaded
-    key = add(yard, path, 7, type="onnx", format="onnx", name="onnx")
+    key = add(yard, path, 7, type="siglip", format="gguf_quantized", name="siglip")
     with pytest.raises(modelyard.NotImplemented):
         client.load(key=key)
 

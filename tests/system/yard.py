@@ -115,13 +115,14 @@ class Yard:
                 "ASAN_OPTIONS": "detect_leaks=1:abort_on_error=0:exitcode=99", "UBSAN_OPTIONS": "print_stacktrace=1",
                 **extra}
 
-    def start(self, *actors, wait=True, faults=None):
-        """Starts actors ("broker" first); each is ready when the broker knows it."""
+    def start(self, *actors, wait=True, faults=None, **environment):
+        """Starts actors ("broker" first); each is ready when the broker knows it. "loader@cuda:0" serves that device."""
         for actor in actors:
-            extra = {"MODELYARD_FAULT": faults} if faults else {}
+            extra = {**({"MODELYARD_FAULT": faults} if faults else {}), **environment}
+            program, _, device = actor.partition("@")
             log = open(os.path.join(self.home, actor + ".log"), "ab")
-            process = subprocess.Popen([self.program("modelyard-" + actor)], env=self.environment(**extra),
-                                       stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            process = subprocess.Popen([self.program("modelyard-" + program), *(["--device", device] if device else [])],
+                                       env=self.environment(**extra), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
             process.actor = actor
             self.processes.append(process)
             self.named[actor] = process

@@ -160,7 +160,8 @@ static void bad_files_say_what_they_are (void **state)
 {
     bed_t *bed = *state;
     assert_int_equal (run (bed, "none.safetensors", ""), YARD_MODEL_NOT_FOUND);
-    assert_int_equal (run (bed, "m.ckpt", ""), YARD_NOT_IMPLEMENTED);
+    assert_int_equal (run (bed, "m.ckpt", ""), YARD_MODEL_NOT_FOUND);
+    assert_int_equal (run (bed, "m.zip", ""), YARD_NOT_IMPLEMENTED);
     assert_int_equal (run (bed, ".safetensors", ""), YARD_NOT_IMPLEMENTED);
     write_model (bed, header, DATA_BYTES - 1);
     assert_int_equal (run (bed, "m.safetensors", ""), YARD_INVALID_FILE);

@@ -75,6 +75,7 @@ static void a_triple_registered_twice_is_an_error_that_names_both (void **state)
     assert_non_null (strstr (error.text, "lycoris"));
 }
 
+/* R6.6 */
 static void the_loaders_of_this_build_fit_together (void **state)
 {
     (void) state;
@@ -84,7 +85,13 @@ static void the_loaders_of_this_build_fit_together (void **state)
                          "safetensors");
     assert_string_equal (who (registry, base_model_sdxl, model_type_main, model_format_checkpoint),
                          "safetensors");
-    assert_null (who (registry, base_model_sdxl, model_type_main, model_format_gguf_quantized));
+    assert_string_equal (who (registry, base_model_flux, model_type_main, model_format_gguf_quantized),
+                         "gguf");
+    assert_string_equal (who (registry, base_model_sdxl, model_type_main, model_format_diffusers), "folder");
+    assert_string_equal (who (registry, base_model_sdxl, model_type_lora, model_format_diffusers), "files");
+    assert_string_equal (who (registry, base_model_sd_1, model_type_ip_adapter, model_format_invokeai),
+                         "files");
+    assert_null (who (registry, base_model_sdxl, model_type_unknown, model_format_unknown));
     loader_registry_destroy (&registry);
 }
 

@@ -22,6 +22,7 @@ static void parts_of_every_stable_diffusion_have_their_prefix (void **state)
     assert_string_equal (prefix (base_model_sd_1, "unet"), "model.diffusion_model.");
     assert_string_equal (prefix (base_model_sd_2, "vae"), "first_stage_model.");
     assert_string_equal (prefix (base_model_sd_1, "text_encoder"), "cond_stage_model.");
+    assert_string_equal (prefix (base_model_wan, "transformer"), "model.diffusion_model.");
     assert_string_equal (prefix (base_model_sdxl, "text_encoder"), "conditioner.embedders.0.");
     assert_string_equal (prefix (base_model_sdxl, "text_encoder_2"), "conditioner.embedders.1.");
 }
@@ -39,6 +40,7 @@ static void a_part_that_the_base_does_not_have_has_no_prefix (void **state)
     (void) state;
     assert_null (prefix (base_model_sd_1, "text_encoder_2"));
     assert_null (prefix (base_model_flux, "unet"));
+    assert_null (prefix (base_model_wan, "unet"));
     assert_null (prefix (base_model_sd_1, "transformer"));
     assert_null (prefix (base_model_sd_1, ""));
     assert_null (prefix (base_model_sd_1, "une"));

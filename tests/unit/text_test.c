@@ -121,6 +121,56 @@ static void durations_have_two_units (void **state)
         assert_string_equal (text_duration (into, sizeof into, rows [i].ms), rows [i].text);
 }
 
+static void short_times_have_three_digits (void **state)
+{
+    (void) state;
+    static const struct {
+        uint64_t us;
+        const char *text;
+    } rows [] = {
+        { 0, "0 µs" },        { 999, "999 µs" },         { 1000, "1.00 ms" },   { 12345, "12.3 ms" },
+        { 999499, "999 ms" }, { 999500, "1.00 s" },      { 1514000, "1.51 s" }, { 9994999, "9.99 s" },
+        { 12000000, "12 s" }, { 185000000, "3 m 05 s" },
+    };
+    char into [64];
+    for (size_t i = 0; i < sizeof rows / sizeof rows [0]; i++)
+        assert_string_equal (text_microseconds (into, sizeof into, rows [i].us), rows [i].text);
+}
+
+static void a_time_to_live_is_a_number_and_a_unit (void **state)
+{
+    (void) state;
+    static const struct {
+        const char *text;
+        uint64_t seconds; /* 0: refused */
+    } rows [] = {
+        { "600", 600 },
+        { "90s", 90 },
+        { "10m", 600 },
+        { "2h", 7200 },
+        { "7d", 604800 },
+        { "604800", 604800 },
+        { "8d", 0 },
+        { "604801", 0 },
+        { "0", 0 },
+        { "0m", 0 },
+        { "", 0 },
+        { "m", 0 },
+        { "-1", 0 },
+        { "+1", 0 },
+        { " 1", 0 },
+        { "1.5h", 0 },
+        { "1w", 0 },
+        { "10mm", 0 },
+        { "99999999999999999999999", 0 },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows [0]; i++) {
+        uint64_t seconds = 0;
+        assert_int_equal (text_seconds (rows [i].text, &seconds), rows [i].seconds > 0);
+        assert_int_equal (seconds, rows [i].seconds);
+    }
+}
+
 static void cutting_counts_characters_not_bytes (void **state)
 {
     (void) state;
@@ -150,6 +200,8 @@ int main (void)
         cmocka_unit_test (json_is_one_plain_line_of_the_same_value),
         cmocka_unit_test (sizes_have_three_digits),
         cmocka_unit_test (durations_have_two_units),
+        cmocka_unit_test (short_times_have_three_digits),
+        cmocka_unit_test (a_time_to_live_is_a_number_and_a_unit),
         cmocka_unit_test (cutting_counts_characters_not_bytes),
     };
     return cmocka_run_group_tests (tests, NULL, NULL);

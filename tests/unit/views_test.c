@@ -106,6 +106,26 @@ static void a_view_shows_the_leased_bytes_under_the_real_name (void **state)
     loader_model_drop (&model);
 }
 
+/* R6.11 */
+static void a_tree_of_files_is_the_same_tree_in_its_view (void **state)
+{
+    bed_t *bed = *state;
+    static const char *const names [] = { "unet/model.onnx", "unet/deep/weights.pb", "vae/model.onnx" };
+    loader_model_t *model = loader_model_new (3);
+    char path [PATH_MAX];
+    for (size_t at = 0; at < 3; at++) {
+        assert_int_equal (loader_file_open (bed->folder, "a/b/m.safetensors", &model->files [at], NULL), 0);
+        snprintf (model->files [at].name, sizeof model->files [at].name, "%s", names [at]);
+    }
+    assert_int_equal (loader_views_add (&bed->views, LEASE, model, path, NULL), 0);
+    assert_true (there (bed, "views/" LEASE "/unet/model.onnx"));
+    assert_true (there (bed, "views/" LEASE "/unet/deep/weights.pb"));
+    assert_true (there (bed, "views/" LEASE "/vae/model.onnx"));
+    loader_views_remove (&bed->views, LEASE);
+    assert_false (there (bed, "views/" LEASE));
+    loader_model_drop (&model);
+}
+
 static void descriptors_get_numbers_of_their_own_in_turn (void **state)
 {
     bed_t *bed = *state;
@@ -150,10 +170,14 @@ static void views_of_dead_processes_are_removed_at_start_and_those_of_living_loa
     make_folder (bed, "views/" OTHER);
     snprintf (link, sizeof link, "/proc/%ld/fd/7", (long) living);
     make_link (bed, link, "views/" OTHER "/m.safetensors");
+    make_folder (bed, "views/tree"); /* its first link is a folder down */
+    make_folder (bed, "views/tree/unet");
+    make_link (bed, link, "views/tree/unet/model.onnx");
     assert_int_equal (loader_views_open (&bed->views, bed->folder, NULL), 0);
     assert_false (there (bed, "views/" LEASE));
     assert_false (there (bed, dead));
     assert_true (there (bed, "views/" OTHER "/m.safetensors"));
+    assert_true (there (bed, "views/tree/unet/model.onnx"));
     close (pipes [0]);
     close (pipes [1]);
     assert_int_equal (waitpid (living, NULL, 0), living);
@@ -224,6 +248,7 @@ int main (void)
 #define CASE(name) cmocka_unit_test_setup_teardown (name, make_bed, clear_bed)
     const struct CMUnitTest tests [] = {
         CASE (a_view_shows_the_leased_bytes_under_the_real_name),
+        CASE (a_tree_of_files_is_the_same_tree_in_its_view),
         CASE (descriptors_get_numbers_of_their_own_in_turn),
         CASE (views_of_dead_processes_are_removed_at_start_and_those_of_living_loaders_are_not),
         CASE (a_file_is_found_below_the_models_directory_and_nowhere_else),

@@ -16,10 +16,11 @@ COLUMNS = ("what", "unit", "ours", "peer_name", "peer", "ratio", "goal", "met")
 
 
 def row(what: str, unit: str, ours: float, peer_name: Optional[str] = None, peer: Optional[float] = None,
-        goal: Optional[str] = None) -> Dict[str, Any]:
-    """``goal`` is a comparison of ours: "< 10", or of ratio: "<= 1.3x". ratio is ours / peer: below 1 we take less."""
+        goal: Optional[str] = None, ratio: Optional[float] = None) -> Dict[str, Any]:
+    """``goal`` is a comparison of ours: "< 10", or of ratio: "<= 1.3x". ratio is ours / peer: below 1 we take less; of paired
+    rounds (``rounds``) it is the median of theirs, and given."""
     met = None
-    ratio = round(ours / peer, 3) if peer else None
+    ratio = round(ratio or ours / peer, 3) if peer else None
     if goal is not None:
         sign, number = goal.split()
         met = GOALS[sign](ratio if number.endswith("x") else ours, float(number.rstrip("x")))

@@ -1,0 +1,361 @@
+// SPDX-License-Identifier: Apache-2.0
+/*  fill.c - the way of one model into memory: room, prepare, read, finish, held
+ *
+ *  A fill is only ever at one step, and each step ends in one function on the loop; whoever cancels it marks it, and the end of the
+ *  step under way turns into the discard. The reader's and the device's threads see no more of it than its read and its first copy
+ *  error, under its lock.
+ */
+#include <assert.h>
+#include <fcntl.h>
+#include "actors/ground/clock.h"
+#include "actors/ground/fault.h"
+#include "actors/loader/tier_inside.h"
+
+static int64_t now_ns (void)
+{
+    const yard_clock_t *clock = yard_clock_system (); /* durations for people; nothing decides by them */
+    return clock->monotonic_ns (clock->context);
+}
+
+static void phase (loader_fill_t *self, const char *name)
+{
+    int64_t now = now_ns ();
+    if (self->phase_count < LOADER_PHASES_MAX)
+        self->phases [self->phase_count++] =
+            (loader_phase_t){ name, (uint64_t) (now - self->mark_ns) / 1000 };
+    self->mark_ns = now;
+}
+
+static void close_sources (loader_fill_t *self)
+{
+    for (size_t at = 0; at < self->source_count; at++)
+        close (self->sources [at].fd);
+    free (self->sources);
+    self->sources = NULL;
+    self->source_count = 0;
+}
+
+/*  --- work that blocks: on the device thread, or the pool for the host */
+
+static int on_device_thread (void *argument, const loader_device_class_t *class, loader_device_t *device,
+                             yard_error_t *error)
+{
+    loader_fill_t *self = argument;
+    return self->work (self, class, device, error);
+}
+
+static void on_pool (void *argument)
+{
+    loader_fill_t *self = argument;
+    self->error.code = self->work (self, NULL, NULL, &self->error);
+}
+
+static void worked_on_device (void *argument, const yard_error_t *error)
+{
+    loader_fill_t *self = argument;
+    self->error = *error;
+    self->next (self);
+}
+
+static void worked_on_pool (void *actor_self, void *argument)
+{
+    (void) actor_self;
+    loader_fill_t *self = argument;
+    self->next (self);
+}
+
+static void run (loader_fill_t *self,
+                 int (*blocking) (loader_fill_t *, const loader_device_class_t *, loader_device_t *,
+                                  yard_error_t *),
+                 void (*next) (loader_fill_t *))
+{
+    self->step = LOADER_FILL_WORKING;
+    self->work = blocking;
+    self->next = next;
+    self->error = (yard_error_t){ 0 };
+    if (self->tier->device) {
+        loader_device_thread_do (self->tier->device, on_device_thread, worked_on_device, self);
+    } else if (self->tier->closing) {
+        on_pool (self);
+        next (self);
+    } else
+        yard_offload (self->tier->actor, on_pool, worked_on_pool, self);
+}
+
+/*  --- the end */
+
+/*  The model may end in done. */
+static void end (loader_fill_t *self, const yard_error_t *error)
+{
+    close_sources (self);
+    self->tier->fills--;
+    if (error->code == YARD_DEVICE_LOST)
+        loader_tier_lost (self->tier, error);
+    self->wish.done (self->wish.argument, error, self->phases, self->phase_count);
+    free (self->own_runs);
+    pthread_mutex_destroy (&self->lock);
+    free (self);
+}
+
+static int do_discard (loader_fill_t *self, const loader_device_class_t *class, loader_device_t *device,
+                       yard_error_t *error)
+{
+    (void) error;
+    self->tier->kind->discard (self->wish.model, class, device);
+    return 0;
+}
+
+static void discarded (loader_fill_t *self)
+{
+    loader_tier_t *tier = self->tier;
+    loader_reservation_cancel (&self->reservation);
+    end (self, &self->copy_error);
+    loader_tier_stir (tier);
+}
+
+/*  Why is kept where the discard does not overwrite it. */
+static void fail (loader_fill_t *self, const yard_error_t *error)
+{
+    self->copy_error = *error;
+    run (self, do_discard, discarded);
+}
+
+/*  Has the step that just ended failed, or is nobody interested any more? Then the fill is on its way out. */
+static bool over (loader_fill_t *self)
+{
+    if (self->error.code == 0 && self->cancelled)
+        yard_error (&self->error, YARD_CANCELLED, "the load was cancelled");
+    if (self->error.code == 0)
+        return false;
+    fail (self, &self->error);
+    return true;
+}
+
+/*  --- finish */
+
+static int do_finish (loader_fill_t *self, const loader_device_class_t *class, loader_device_t *device,
+                      yard_error_t *error)
+{
+    if (FAULT ("loader.before_finish"))
+        return yard_error (error, YARD_INTERNAL, "a test broke this load before it was finished");
+    return self->tier->kind->finish (self, class, device, error);
+}
+
+/*  How much of a source its checksums covered: the chunks that lie in one run whole. */
+static uint64_t checked_of (const loader_fill_t *self, uint32_t source)
+{
+    const loader_source_t *row = &self->sources [source];
+    uint64_t checked = 0;
+    for (size_t at = 0; row->crc32c && at < self->run_count; at++) {
+        const loader_run_t *run = &self->runs [at];
+        if (run->source != source)
+            continue;
+        uint64_t end = run->offset + run->bytes;
+        uint64_t first = (run->offset + row->crc_bytes - 1) / row->crc_bytes * row->crc_bytes;
+        uint64_t last = end == row->bytes ? end : end / row->crc_bytes * row->crc_bytes;
+        checked += last > first ? last - first : 0;
+    }
+    return checked;
+}
+
+static void finished (loader_fill_t *self)
+{
+    phase (self, "finish");
+    if (over (self))
+        return;
+    for (uint32_t at = 0; at < self->source_count; at++)
+        self->wish.model->checked_bytes += checked_of (self, at);
+    loader_tier_hold (self->tier, self->wish.model, &self->reservation);
+    end (self, &self->error);
+}
+
+/*  --- read */
+
+static void read_over (void *argument)
+{
+    loader_fill_t *self = argument;
+    phase (self, "read");
+    if (self->copy_error.code)
+        self->error = self->copy_error;
+    if (!over (self))
+        run (self, do_finish, finished);
+}
+
+/*  On a thread of the reader. */
+static void on_read_done (void *argument, const yard_error_t *error)
+{
+    loader_fill_t *self = argument;
+    pthread_mutex_lock (&self->lock);
+    self->read = NULL;
+    self->error = *error;
+    pthread_mutex_unlock (&self->lock);
+    loader_mail_post (self->tier->mail, read_over, self);
+}
+
+/*  On the device thread: the slot's bytes have left it. */
+static void on_copied (void *argument, unsigned index, const yard_error_t *error)
+{
+    loader_fill_t *self = argument;
+    pthread_mutex_lock (&self->lock);
+    loader_read_t *read = self->read; /* lives: its done waits for this slot */
+    if (error->code && !self->copy_error.code) {
+        self->copy_error = *error;
+        loader_read_cancel (read);
+    }
+    pthread_mutex_unlock (&self->lock);
+    loader_slot_return (read, index);
+}
+
+/*  On a thread of the reader. */
+static void on_filled (void *argument, const loader_slot_t *slot)
+{
+    loader_fill_t *self = argument;
+    loader_device_thread_copy (self->tier->device,
+                               &(loader_device_copy_t){ .memory = self->wish.model->allocation,
+                                                        .to = slot->to,
+                                                        .data = slot->data,
+                                                        .size = slot->size,
+                                                        .index = slot->index,
+                                                        .copied = on_copied,
+                                                        .argument = self });
+}
+
+static int start_reading (loader_fill_t *self, yard_error_t *error)
+{
+    loader_tier_t *tier = self->tier;
+    int rc = loader_tier_reader (tier, error);
+    if (rc)
+        return rc;
+    const loader_read_wish_t wish = { .sources = self->sources,
+                                      .source_count = self->source_count,
+                                      .runs = self->runs,
+                                      .run_count = self->run_count,
+                                      .memory = tier->device ? NULL : self->wish.model->memory,
+                                      .filled = tier->device ? on_filled : NULL,
+                                      .done = on_read_done,
+                                      .argument = self,
+                                      .priority = self->wish.priority,
+                                      .deadline_ms = self->wish.deadline_ms };
+    self->step = LOADER_FILL_READING;
+    /*  Under the lock, since a copy may be over before start returns. */
+    pthread_mutex_lock (&self->lock);
+    rc = loader_read_start (tier->reader, &wish, &self->read, error);
+    pthread_mutex_unlock (&self->lock);
+    return rc;
+}
+
+/*  --- prepare */
+
+static int do_prepare (loader_fill_t *self, const loader_device_class_t *class, loader_device_t *device,
+                       yard_error_t *error)
+{
+    return self->tier->kind->prepare (self, class, device, error);
+}
+
+static void prepared (loader_fill_t *self)
+{
+    phase (self, "prepare");
+    if (over (self))
+        return;
+    for (size_t at = 0; at < self->run_count; at++)
+        self->bytes += self->runs [at].bytes;
+    yard_error_t error = { 0 };
+    error.code = start_reading (self, &error);
+    if (error.code)
+        fail (self, &error);
+}
+
+/*  --- room */
+
+static void on_room (void *argument, const yard_error_t *refusal)
+{
+    loader_fill_t *self = argument;
+    phase (self, "room");
+    if (!refusal) {
+        run (self, do_prepare, prepared);
+        return;
+    }
+    self->reservation = NULL;
+    end (self, refusal);
+}
+
+/*  The model's descriptors become the sources'. */
+static void take_sources (loader_fill_t *self)
+{
+    loader_model_t *model = self->wish.model;
+    self->sources = calloc (model->file_count ? model->file_count : 1, sizeof *self->sources);
+    if (!self->sources)
+        abort ();
+    self->source_count = model->file_count;
+    for (size_t at = 0; at < model->file_count; at++) {
+        loader_file_t *file = &model->files [at];
+        const loader_checksums_t *checksums = model->checksums ? &model->checksums [at] : NULL;
+        self->sources [at] = (loader_source_t){ .fd = file->fd,
+                                                .bytes = file->identity.bytes,
+                                                .name = file->name,
+                                                .crc32c = checksums ? checksums->crc32c : NULL,
+                                                .crc_count = checksums ? checksums->count : 0,
+                                                .crc_bytes = checksums ? checksums->chunk_bytes : 0 };
+        file->fd = -1;
+    }
+}
+
+int loader_fill_start (loader_tier_t *self, const loader_fill_wish_t *wish, loader_fill_t **ret,
+                       yard_error_t *error)
+{
+    loader_fill_t *fill = calloc (1, sizeof *fill);
+    if (!fill)
+        abort ();
+    *fill = (loader_fill_t){ .tier = self, .wish = *wish, .mark_ns = now_ns () };
+    const loader_room_wish_t room = { .bytes = loader_tier_need (self, wish->model),
+                                      .priority = wish->priority,
+                                      .deadline_ms = wish->deadline_ms,
+                                      .answer = on_room,
+                                      .argument = fill };
+    int rc = loader_ledger_ask (self->ledger, &room, &fill->reservation, error);
+    if (rc) {
+        free (fill);
+        return rc;
+    }
+    pthread_mutex_init (&fill->lock, NULL);
+    take_sources (fill);
+    self->fills++;
+    loader_tier_stir (self);
+    *ret = fill;
+    return 0;
+}
+
+static void cancelled_while_asking (void *argument)
+{
+    yard_error_t error = { 0 };
+    yard_error (&error, YARD_CANCELLED, "the load was cancelled while it waited for room");
+    end (argument, &error);
+}
+
+void loader_fill_cancel (loader_fill_t *self)
+{
+    if (self->cancelled)
+        return;
+    self->cancelled = true;
+    if (self->step == LOADER_FILL_ASKING) {
+        loader_tier_t *tier = self->tier;
+        loader_reservation_cancel (&self->reservation);
+        loader_mail_post (tier->mail, cancelled_while_asking, self);
+        loader_tier_stir (tier);
+        return;
+    }
+    pthread_mutex_lock (&self->lock);
+    if (self->read)
+        loader_read_cancel (self->read);
+    pthread_mutex_unlock (&self->lock);
+}
+
+void loader_fill_progress (loader_fill_t *self, uint64_t *ret_bytes, uint64_t *ret_total)
+{
+    *ret_total = self->bytes;
+    pthread_mutex_lock (&self->lock);
+    *ret_bytes = self->read                          ? loader_read_bytes (self->read)
+                 : self->step == LOADER_FILL_READING ? self->bytes
+                                                     : 0;
+    pthread_mutex_unlock (&self->lock);
+}
