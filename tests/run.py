@@ -19,7 +19,8 @@ FUZZ_SECONDS = 60
 PROGRAM_SECONDS = 600      # of one cmocka program; the slowest takes half a minute
 SIMULATION_SECONDS = 1200  # of seeds in --long
 #  What the thread sanitizer watches: all that has a thread beside the loop, and the loop with it.
-THREADED = ("offload_test", "log_test", "fault_test", "turn_test", "request_test", "ask_test", "follow_test", "hello_test", "bus_conformance")
+THREADED = ("offload_test", "log_test", "fault_test", "turn_test", "request_test", "ask_test", "follow_test", "hello_test", "bus_conformance",
+            "read_test", "simcuda_test", "simcuda_memory_test", "nccl_test", "mail_test", "device_thread_test", "fill_test")
 
 
 class Count:

@@ -84,6 +84,7 @@ static void go_on_answering (connection_t *connection)
     }
 }
 
+/*  Who it is is looked at behind its hello: a connection that is closed with a hello unread is reset, and the reason lost. */
 static void hear_hello (connection_t *connection)
 {
     loader_attach_t *self = connection->door;
@@ -91,6 +92,8 @@ static void hear_hello (connection_t *connection)
     attach_hello_t hello;
     yard_arena_t *arena = yard_arena_new (HELLO_ARENA_BYTES);
     int rc = loader_packet_read_hello (connection->fd, arena, &hello, &error);
+    if (rc == 0)
+        rc = loader_attach_socket_check (connection->fd, &error);
     if (rc == 0 && hello.protocol != YARD_PROTOCOL)
         rc = yard_error (&error, YARD_INVALID_MESSAGE,
                          "protocol %llu of the attach socket is not spoken here, %d is",
@@ -155,12 +158,10 @@ static void begin_connection (loader_attach_t *self, int fd)
     yard_timer_set (connection->timer, HELLO_MS_MAX);
     yard_table_put_u64 (self->connections, connection->number, connection);
     yard_error_t error = { 0 };
-    int rc = loader_attach_socket_check (fd, &error);
-    if (rc == 0 && yard_table_count (self->connections) > CONNECTIONS_MAX)
-        rc =
-            yard_error (&error, YARD_BUSY, "%d attachments are open, the limit; close some", CONNECTIONS_MAX);
-    if (rc)
-        refuse (connection, &error);
+    if (yard_table_count (self->connections) <= CONNECTIONS_MAX)
+        return;
+    yard_error (&error, YARD_BUSY, "%d attachments are open, the limit; close some", CONNECTIONS_MAX);
+    refuse (connection, &error);
 }
 
 static void on_listener_ready (void *actor_self, void *argument, int fd, short events)

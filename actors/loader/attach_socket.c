@@ -14,6 +14,8 @@
 #define BACKLOG 128 /* clients between connect and accept; a turn of the loop takes them all */
 #define PREFIX "attach-"
 #define SUFFIX ".sock"
+#define OWN_PATH_SIZE 40 /* "/proc/4194304/ns/pid" */
+#define NAMESPACE_SIZE 64 /* "pid:[4026531836]" */
 
 static int address_of (const char *path, struct sockaddr_un *ret, yard_error_t *error)
 {
@@ -83,14 +85,30 @@ int loader_attach_socket_open (const char *run, const char *instance, char *ret_
     return 0;
 }
 
+/*  Names of processes, and so paths below /proc, mean something else in another pid namespace: a view would lead to a stranger's files.
+ *  A process that cannot be seen from here has pid 0. */
+static bool same_pid_namespace (pid_t pid)
+{
+    char path [OWN_PATH_SIZE], theirs [NAMESPACE_SIZE] = { 0 }, ours [NAMESPACE_SIZE] = { 0 };
+    snprintf (path, sizeof path, "/proc/%ld/ns/pid", (long) pid);
+    if (pid == 0 || readlink ("/proc/self/ns/pid", ours, sizeof ours - 1) < 0)
+        return false;
+    return readlink (path, theirs, sizeof theirs - 1) > 0 && strcmp (ours, theirs) == 0;
+}
+
 int loader_attach_socket_check (int fd, yard_error_t *error)
 {
     struct ucred peer = { .uid = (uid_t) -1 };
     socklen_t size = sizeof peer;
-    if (getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == geteuid ())
-        return 0;
-    return yard_error (
-        error, YARD_NOT_LOCAL,
-        "this loader gives its memory to processes of user %ld alone; run the client as that user",
-        (long) geteuid ());
+    if (getsockopt (fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0 || peer.uid != geteuid ())
+        return yard_error (
+            error, YARD_NOT_LOCAL,
+            "this loader gives its memory to processes of user %ld alone; run the client as that user",
+            (long) geteuid ());
+    if (!same_pid_namespace (peer.pid))
+        return yard_error (error, YARD_NOT_LOCAL,
+                           "the client is in another pid namespace than this loader; run both in one "
+                           "container, or share the "
+                           "namespace (--pid)");
+    return 0;
 }

@@ -13,7 +13,7 @@
 int loader_attach_socket_open (const char *run, const char *instance, char *ret_path, int *ret_fd,
                                yard_error_t *error);
 
-/*  0 when the peer's process is of our user, else YARD_NOT_LOCAL. */
+/*  0 when the peer's process is of our user and pid namespace, else YARD_NOT_LOCAL. */
 int loader_attach_socket_check (int fd, yard_error_t *error);
 
 #endif

@@ -2,8 +2,8 @@
 /*  fill_host.c - resident models: one memory file for each file of the model, byte for byte
  *
  *  Memory files, since they are shared by descriptor, counted by the kernel until the last mapping goes, and can be sealed: nobody can
- *  change, grow or shrink one any more, us included (memfd_create(2)). While they are filled they lie side by side in one mapping of
- *  ours, so that the reader has one place to write to; afterwards that mapping is read-only, and keeps them locked if the limits allow.
+ *  change, grow or shrink one any more, us included (memfd_create(2)). The reader writes them through their descriptors (read_chunk.c
+ *  says why); when they are full we map them side by side to lock them into memory, if the limits allow.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,28 +13,16 @@
 
 #define SEALS (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE)
 
-static uint64_t page_up (uint64_t bytes)
-{
-    uint64_t page = (uint64_t) sysconf (_SC_PAGESIZE);
-    return (bytes + page - 1) / page * page;
-}
-
-static int make_memory_file (const loader_file_t *file, char *at, int protection, int *ret_fd,
-                             yard_error_t *error)
+static int make_memory_file (loader_file_t *file, yard_error_t *error)
 {
     int fd = memfd_create (file->name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0 || ftruncate (fd, (off_t) file->identity.bytes) < 0 ||
-        (file->identity.bytes &&
-         mmap (at, file->identity.bytes, protection, MAP_SHARED | MAP_FIXED, fd, 0) == MAP_FAILED)) {
+    if (fd < 0 || ftruncate (fd, (off_t) file->identity.bytes) < 0) {
         int saved_errno = errno;
         if (fd >= 0)
             close (fd);
-        return saved_errno == ENOMEM
-                   ? yard_error (error, YARD_OUT_OF_MEMORY, "no address space for %s; unload other models",
-                                 file->name)
-                   : yard_error_errno (error, saved_errno, "cannot make memory for %s", file->name);
+        return yard_error_errno (error, saved_errno, "cannot make memory for %s", file->name);
     }
-    *ret_fd = fd;
+    file->fd = fd;
     return 0;
 }
 
@@ -44,31 +32,18 @@ static int prepare (loader_fill_t *fill, const loader_device_class_t *class, loa
     (void) class;
     (void) device;
     loader_model_t *model = fill->wish.model;
-    size_t count = model->file_count;
-    for (size_t at = 0; at < count; at++)
-        model->memory_bytes += page_up (model->files [at].identity.bytes);
-    model->memory_bytes += page_up (1); /* of empty files alone there would be nothing to map */
-    model->memory =
-        mmap (NULL, model->memory_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (model->memory == MAP_FAILED) {
-        model->memory_bytes = 0;
-        return yard_error (error, YARD_OUT_OF_MEMORY,
-                           "no address space for a model of %llu bytes; unload others",
-                           (unsigned long long) model->bytes);
-    }
-    loader_run_t *runs = fill->own_runs = calloc (count + 1, sizeof *runs);
+    loader_run_t *runs = fill->own_runs = calloc (model->file_count + 1, sizeof *runs);
     if (!runs)
         abort ();
-    uint64_t to = 0;
-    for (size_t at = 0; at < count; at++) {
+    for (size_t at = 0; at < model->file_count; at++) {
         loader_file_t *file = &model->files [at];
-        int rc = make_memory_file (file, model->memory + to, PROT_READ | PROT_WRITE, &file->fd, error);
+        int rc = make_memory_file (file, error);
         if (rc)
             return rc;
+        fill->sources [at].memory_fd = file->fd;
         if (file->identity.bytes)
             runs [fill->run_count++] =
-                (loader_run_t){ .source = (uint32_t) at, .bytes = file->identity.bytes, .to = to };
-        to += page_up (file->identity.bytes);
+                (loader_run_t){ .source = (uint32_t) at, .bytes = file->identity.bytes };
     }
     fill->runs = runs;
     return 0;
@@ -85,24 +60,56 @@ static int give (loader_file_t *file, yard_error_t *error)
     return 0;
 }
 
+static uint64_t page_up (uint64_t bytes)
+{
+    uint64_t page = (uint64_t) sysconf (_SC_PAGESIZE);
+    return (bytes + page - 1) / page * page;
+}
+
+/*  All memory files side by side, read-only. */
+static bool map_all (loader_model_t *model)
+{
+    uint64_t bytes = 0, to = 0;
+    for (size_t at = 0; at < model->file_count; at++)
+        bytes += page_up (model->files [at].given.bytes);
+    if (bytes == 0)
+        return false;
+    char *memory = mmap (NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        return false;
+    model->memory = memory;
+    model->memory_bytes = bytes;
+    for (size_t at = 0; at < model->file_count; at++) {
+        const loader_file_t *file = &model->files [at];
+        if (file->given.bytes && mmap (memory + to, file->given.bytes, PROT_READ, MAP_SHARED | MAP_FIXED,
+                                       file->fd, 0) == MAP_FAILED)
+            return false;
+        to += page_up (file->given.bytes);
+    }
+    return true;
+}
+
+static void unmap_all (loader_model_t *model)
+{
+    if (model->memory_bytes)
+        munmap (model->memory, model->memory_bytes);
+    model->memory_bytes = 0;
+}
+
 static int finish (loader_fill_t *fill, const loader_device_class_t *class, loader_device_t *device,
                    yard_error_t *error)
 {
     (void) class;
     (void) device;
     loader_model_t *model = fill->wish.model;
-    if (mprotect (model->memory, model->memory_bytes, PROT_READ) < 0)
-        return yard_error_errno (error, errno, "cannot protect the memory of a model");
     for (size_t at = 0; at < model->file_count; at++) {
         int rc = give (&model->files [at], error);
         if (rc)
             return rc;
     }
-    model->locked = mlock (model->memory, model->memory_bytes) == 0;
-    if (!model->locked) {
-        munmap (model->memory, model->memory_bytes);
-        model->memory_bytes = 0;
-    }
+    model->locked = map_all (model) && mlock (model->memory, model->memory_bytes) == 0;
+    if (!model->locked)
+        unmap_all (model);
     model->form = load_form_resident;
     return 0;
 }
@@ -111,9 +118,7 @@ static void discard (loader_model_t *model, const loader_device_class_t *class, 
 {
     (void) class;
     (void) device;
-    if (model->memory_bytes)
-        munmap (model->memory, model->memory_bytes);
-    model->memory_bytes = 0;
+    unmap_all (model);
     for (size_t at = 0; at < model->file_count; at++)
         loader_file_close (&model->files [at]);
 }

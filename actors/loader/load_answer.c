@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  load_answer.c - what the asker of a load gets: a lease, a word, or an estimate; and what everybody hears
  */
+#include <fcntl.h>
 #include "actors/ground/fault.h"
 #include "actors/loader/loader.h"
 
@@ -173,9 +174,27 @@ static int lease (loader_load_t *load, const loader_loaded_t *loaded, yard_error
 
 /*  --- a word, an estimate */
 
+/*  On a pool thread: the kernel begins to read the files into its page cache. */
+static void read_ahead (void *argument)
+{
+    const loader_model_t *model = argument;
+    for (size_t at = 0; at < model->file_count; at++)
+        posix_fadvise (model->files [at].fd, 0, 0, POSIX_FADV_WILLNEED);
+}
+
+static void read_ahead_begun (void *actor_self, void *argument)
+{
+    (void) actor_self;
+    loader_model_t *model = argument;
+    loader_model_drop (&model);
+}
+
+/*  A mapped model has no memory of its own to be in; its files come into the page cache, and the answer does not wait for that. */
 static int prefetched (loader_load_t *load, const loader_loaded_t *loaded, yard_error_t *error)
 {
     (void) error;
+    if (loaded->model->form == load_form_mapped)
+        yard_offload (load->self->actor, read_ahead, read_ahead_begun, loader_model_use (loaded->model));
     load_prefetch_answer_t answer;
     yard_wire_init (load_prefetch_answer_type (), &answer);
     answer.bytes = loaded->model->bytes;

@@ -56,13 +56,14 @@ struct loader_model_t {
     size_t *count; /* of open files, borrowed: what loader_model_count said; NULL = not counted yet */
     loader_keeper_t keeper; /* ended = NULL: nobody, it is freed on the spot */
 
-    /*  resident: all files' memory, mapped side by side; for filling, and then for keeping it locked. */
+    /*  resident: all files' memory, mapped side by side and locked, if the limits allow. */
     char *memory;
     size_t memory_bytes; /* 0: not mapped */
     bool locked;
 
     /*  device. The memory is the device thread's to touch. */
     loader_plan_t plan; /* runs = NULL: none */
+    uint64_t padding; /* allocated behind the plan's bytes, for the last shares of a spread */
     loader_memory_t *allocation;
     loader_handle_t handle; /* fd -1 until it is exported */
     char device_name [64], device_uuid [41];

@@ -215,7 +215,7 @@ int loader_read_start (loader_reader_t *self, const loader_read_wish_t *wish, lo
                        yard_error_t *error)
 {
     assert (wish->done);
-    assert (wish->memory || wish->memory_fd > 0 || (wish->filled && self->for_device));
+    assert (wish->memory || !wish->filled || self->for_device);
     int code = loader_read_plan_look (wish, error);
     if (code)
         return code;

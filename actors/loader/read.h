@@ -23,8 +23,7 @@
 #include "actors/ground/error.h"
 
 #define LOADER_CHUNK_BYTES ((size_t) 8 * 1024 * 1024) /* ARCHITECTURE 7 */
-#define LOADER_IN_FLIGHT_BYTES \
-    ((size_t) 128 * 1024 * 1024) /* the same; of a reader without a ring, half of it */
+#define LOADER_IN_FLIGHT_BYTES ((size_t) 128 * 1024 * 1024) /* the same; half of it without a ring */
 
 typedef struct loader_reader_t loader_reader_t;
 typedef struct loader_read_t loader_read_t;
@@ -37,6 +36,7 @@ typedef struct {
     const uint32_t *crc32c; /* of each crc_bytes of it, the last one shorter; NULL = not known */
     size_t crc_count;
     uint64_t crc_bytes;
+    int memory_fd; /* where this file's runs go, writable, as large as they need; 0 = none */
 } loader_source_t;
 
 /*  bytes [offset, offset + bytes) of sources [source] go to `to`. Runs are in file order and do not overlap at either end. */
@@ -59,12 +59,11 @@ typedef struct {
     size_t source_count;
     const loader_run_t *runs;
     size_t run_count;
-    /*  Where `to` counts from: one of them, or neither: through the ring. Memory that is there already is best read into as memory;
-     *  fresh memory is filled with half the processor's time as a memfd, and needs no mapping: then seal it against writing after done. */
-    char *memory; /* writable */
-    int memory_fd; /* writable, as large as the runs go; 0 = none */
-    void (*filled) (void *argument,
-                    const loader_slot_t *slot); /* with the ring only; then loader_slot_return */
+    /*  Where `to` counts from: this memory, or the memory_fd of each run's source, or neither: through the ring. Memory that is there
+     *  already is best read into as memory; fresh memory is filled with half the processor's time as a memfd, and needs no mapping:
+     *  then seal it against writing after done. */
+    char *memory; /* writable; NULL = none */
+    void (*filled) (void *argument, const loader_slot_t *slot); /* ring only; then loader_slot_return */
     void (*done) (void *argument, const yard_error_t *error); /* error->code is 0 on success */
     void *argument;
     int priority; /* higher goes first; equal ones: the earlier deadline, then the earlier start */
@@ -72,8 +71,7 @@ typedef struct {
 } loader_read_wish_t;
 
 typedef struct {
-    size_t chunk_bytes,
-        in_flight_bytes; /* 0 = the defaults above; a ring slot has chunk_bytes and some for alignment */
+    size_t chunk_bytes, in_flight_bytes; /* 0 = as above; a slot has some more for alignment */
     unsigned threads; /* 0 = 4; of pread where io_uring is refused, and of checksums */
     bool ring; /* slots are needed: a reader for a device */
     bool no_uring, no_direct; /* for tests, and for a machine that does them badly */

@@ -154,11 +154,11 @@ int loader_chunk_place (loader_chunk_t *self, const loader_read_wish_t *wish, ya
     const loader_piece_t *piece = &self->piece;
     if (wish->memory && !piece->straight)
         memcpy (wish->memory + piece->to, self->data, piece->size);
-    if (wish->memory || wish->memory_fd <= 0)
+    if (wish->memory || self->source->memory_fd <= 0)
         return 0;
     for (size_t put = 0; put < piece->size;) {
         ssize_t more =
-            pwrite (wish->memory_fd, self->data + put, piece->size - put, (off_t) (piece->to + put));
+            pwrite (self->source->memory_fd, self->data + put, piece->size - put, (off_t) (piece->to + put));
         if (more < 0 && (errno == ENOSPC || errno == ENOMEM))
             return yard_error (error, YARD_OUT_OF_MEMORY,
                                "the machine has no memory for %s; unload another model", self->source->name);

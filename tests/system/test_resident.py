@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import socket
+import subprocess
 import threading
 
 import msgpack
@@ -14,7 +15,7 @@ import pytest
 import make_models
 import modelyard
 from test_load import add, bytes_of, key_of, place
-from yard import Failed, wait_for
+from yard import ROOT, Failed, wait_for
 
 F_GET_SEALS, SHRINK, GROW, FUTURE_WRITE = 1034, 2, 4, 16
 MIB = 1 << 20
@@ -58,6 +59,20 @@ def attach(answer):
     connection.send(msgpack.packb({"lease": answer["lease"], "protocol": 1}))
     packet, descriptors, _, _ = socket.recv_fds(connection, 1 << 18, 64)
     return connection, msgpack.unpackb(packet), descriptors
+
+
+def resident_pages(file, pages):
+    """mincore(2) over a mapping of the file."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mmap.restype = ctypes.c_void_p
+    libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+    libc.mincore.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_char_p]
+    libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+    at = libc.mmap(None, pages * 4096, 1, 1, file, 0)
+    vector = ctypes.create_string_buffer(pages)
+    assert libc.mincore(at, pages * 4096, vector) == 0
+    libc.munmap(at, pages * 4096)
+    return sum(byte & 1 for byte in vector.raw)
 
 
 def device(client):
@@ -240,6 +255,20 @@ def test_a_prefetched_model_is_there_and_nobodys(yard):
     assert settled(client)["held_bytes"] == 0
 
 
+def test_a_prefetched_mapped_model_comes_into_the_page_cache(yard):
+    path = model_file(yard, "one", 8)
+    yard.start("broker", "recorder", "loader")
+    key, client = add(yard, path), yard.client(hello=True)
+    pages = os.path.getsize(path) // 4096
+    file = os.open(path, os.O_RDONLY)
+    os.fsync(file)
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+    assert resident_pages(file, pages) < pages // 2
+    client.ask("load.prefetch", {"key": key})
+    wait_for(lambda: resident_pages(file, pages) == pages, what="the pages")
+    os.close(file)
+
+
 def test_an_idle_model_goes_after_its_time(make_yard):
     yard = make_yard(**{"loader.idle_ms": "300"})
     path = model_file(yard, "one", 1)
@@ -365,3 +394,23 @@ def test_a_lease_is_locked_for_longer(yard):  # R6.2
     with pytest.raises(Failed) as failure:
         client.ask("load.lock", {"lease": "0" * 32})
     assert failure.value.code == "unknown_lease"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a pid namespace needs root")
+def test_another_pid_namespace_is_not_local(yard):
+    path = make_models.plain(place(yard, "a", "one.safetensors"))
+    yard.start("broker", "recorder", "loader")
+    key = add(yard, path)
+    program = f"""
+import sys; sys.path.insert(0, {os.path.join(ROOT, "proto", "python")!r})
+import modelyard
+with modelyard.connect({yard.run!r}) as yard:
+    try:
+        yard.load(key={key!r})
+    except modelyard.YardError as failure:
+        print(failure.code, failure.text)
+"""
+    for words, want in ((["unshare", "--pid", "--fork"], "not_local"), ([], "")):
+        done = subprocess.run([*words, "/usr/bin/python3", "-c", program], capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(want) if want else done.stdout == "", done.stdout

@@ -294,7 +294,8 @@ static void memory_that_cannot_be_written_ends_the_read (void **state)
     assert_true (fd > 0);
     assert_int_equal (fcntl (fd, F_ADD_SEALS, F_SEAL_GROW), 0);
     loader_read_wish_t wish = wish_of (bed);
-    wish.memory_fd = fd;
+    for (size_t at = 0; at < FILES; at++)
+        bed->sources [at].memory_fd = fd;
     wish.filled = NULL;
     catcher_t catcher;
     catcher_init (&catcher);

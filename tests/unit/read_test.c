@@ -112,7 +112,8 @@ static void run_to (bed_t *bed, unsigned destination)
         fd = memfd_create ("read", MFD_CLOEXEC);
         assert_true (fd > 0);
         assert_int_equal (pwrite (fd, image, IMAGE_BYTES, 0), IMAGE_BYTES);
-        wish.memory_fd = fd;
+        for (size_t at = 0; at < FILES; at++)
+            bed->sources [at].memory_fd = fd;
     }
     if (destination != THROUGH_RING)
         wish.filled = NULL;
@@ -125,6 +126,8 @@ static void run_to (bed_t *bed, unsigned destination)
     if (fd >= 0) {
         assert_int_equal (pread (fd, image, IMAGE_BYTES, 0), IMAGE_BYTES);
         close (fd);
+        for (size_t at = 0; at < FILES; at++)
+            bed->sources [at].memory_fd = 0;
     }
     assert_memory_equal (image, bed->expected, IMAGE_BYTES);
 }

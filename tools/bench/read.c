@@ -91,12 +91,12 @@ static int64_t run_round (bench_t *self)
         if (memory == MAP_FAILED)
             bench_die ("cannot map it: %s", strerror (errno));
     }
+    self->source.memory_fd = memory ? 0 : memory_fd;
     loader_read_wish_t wish = { .sources = &self->source,
                                 .source_count = 1,
                                 .runs = &run,
                                 .run_count = 1,
                                 .memory = memory,
-                                .memory_fd = memory ? 0 : memory_fd,
                                 .done = on_done,
                                 .argument = self,
                                 .deadline_ms = INT64_MAX };

@@ -93,6 +93,8 @@ class Attachment:
                 if row.get("form", FILE) == FILE:
                     _check(descriptors[1], row)
                 self.regions.append(Region(row, descriptors.pop(1) if _has_descriptor(row) else None, self.connection))
+        except FileNotFoundError as cause:
+            raise error("not_local", f"there is no attach socket {path} on this machine: attach where the loader runs") from cause
         except OSError as cause:
             raise error("gone", f"the attach socket {path} does not answer ({cause}); load again") from cause
         finally:
