@@ -51,7 +51,7 @@ static const struct argp_option flags [] = {
     { "home", KEY_HOME, "DIR", 0, "the yard's directory (MODELYARD_HOME)", 0 },
     { "run", KEY_RUN, "DIR", 0, "where its sockets are (MODELYARD_RUN)", 0 },
     { "set", KEY_SET, "KEY=VALUE", 0, "a setting, over modelyard.yaml; may be repeated", 0 },
-    { "device", KEY_DEVICE, "NAME", 0, "the device of a loader: host", 0 },
+    { "device", KEY_DEVICE, "NAME", 0, "the device of a loader: host, cuda:0 or a UUID", 0 },
     { "log", KEY_LOG, "LEVEL", 0, "error, warning, info or debug, over log.level", 0 },
     { "version", KEY_VERSION, NULL, 0, "says the version and ends", 0 },
     { 0 },

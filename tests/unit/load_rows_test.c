@@ -51,7 +51,6 @@ static char *table_of (const loaders_t *loaders)
     return text;
 }
 
-/* R6 */
 static void a_row_says_what_where_how_large_and_whose (void **state)
 {
     (void) state;

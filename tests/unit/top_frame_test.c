@@ -151,7 +151,6 @@ static void a_picture_fits_its_terminal (void **state)
     free (rates);
 }
 
-/* R6 */
 static void the_head_counts_and_the_device_line_says_where_its_budget_is (void **state)
 {
     (void) state;

@@ -26,7 +26,17 @@ int command_show (invocation_t *self, int argc, char **argv);
 int command_rm (invocation_t *self, int argc, char **argv);
 /*  loads.c */
 int command_load (invocation_t *self, int argc, char **argv);
+int command_pin (invocation_t *self, int argc, char **argv);
+/*  unload.c */
 int command_unload (invocation_t *self, int argc, char **argv);
+/*  ps.c */
+int command_ps (invocation_t *self, int argc, char **argv);
+/*  devices.c */
+int command_devices (invocation_t *self, int argc, char **argv);
+/*  top.c */
+int command_top (invocation_t *self, int argc, char **argv);
+/*  doctor.c */
+int command_doctor (invocation_t *self, int argc, char **argv);
 /*  jobs.c */
 int command_jobs (invocation_t *self, int argc, char **argv);
 int command_cancel (invocation_t *self, int argc, char **argv);

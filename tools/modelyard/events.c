@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 #include "actors/ground/clock.h"
+#include "json_line.h"
 #include "text.h"
 
 #define PAGE 256 /* the method's own limit */
@@ -75,32 +76,14 @@ typedef struct {
     const void *body;
 } line_t;
 
-static void append_json_text (yard_buffer_t *line, const char *key, yard_string_t text)
-{
-    /* A record with one string is the engine's way to write a string: strip what is around it. */
-    const yard_wire_field_t field = { .name = "s", .kind = YARD_WIRE_STRING, .high = YARD_MESSAGE_MAX };
-    const yard_wire_type_t type = {
-        .name = "text", .kind = YARD_WIRE_RECORD, .size = sizeof text, .fields = &field, .field_count = 1
-    };
-    yard_buffer_t object;
-    yard_buffer_init (&object, INVOCATION_JSON_MAX);
-    if (yard_wire_json (&type, &text, &object, NULL) == 0) {
-        const char *colon = strchr (object.data, ':');
-        yard_buffer_printf (line, "\"%s\":%.*s", key,
-                            (int) (object.size - (size_t) (colon + 1 - object.data) - 1), colon + 1);
-    } else
-        yard_buffer_printf (line, "\"%s\":\"\"", key);
-    yard_buffer_clear (&object);
-}
-
 static void print_json (const line_t *told)
 {
     yard_buffer_t line;
     yard_buffer_init (&line, INVOCATION_JSON_MAX);
     yard_buffer_text (&line, "{");
-    append_json_text (&line, "event", told->name);
+    json_line_text (&line, "event", told->name);
     yard_buffer_text (&line, ",");
-    append_json_text (&line, "subject", told->subject);
+    json_line_text (&line, "subject", told->subject);
     yard_buffer_printf (&line, ",\"change\":%llu,\"time\":%.3f,\"body\":", (unsigned long long) told->change,
                         told->time);
     if (!told->body || yard_wire_json (told->event->body (), told->body, &line, NULL))

@@ -10,18 +10,13 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
-#include <sys/signalfd.h>
 #include <unistd.h>
-#include "actors/ground/clock.h"
-#include "progress.h"
-#include "rows.h"
+#include "live_line.h"
+#include "signals.h"
 #include "text.h"
 
 #define TOKEN_BYTES_MAX 4096 /* of the method's field */
-#define DRAW_MS 100 /* ten pictures a second are smooth */
-#define PLAIN_MS 5000 /* off a terminal: a line every so often */
 #define RETRY_MS 200 /* between attempts while the yard or its recorder is away */
 #define AWAY_MS 60000 /* the supervisor's longest back-off */
 
@@ -36,8 +31,8 @@ typedef struct {
     uint64_t job;
     progress_t progress;
     const char *phase; /* of the last event: downloading, running */
-    bool drawn; /* a line without its end stands on the terminal */
-    int64_t drawn_ms, away_ms, retry_ms;
+    live_line_t line;
+    int64_t away_ms, retry_ms;
     yard_call_t *waiting;
     yard_follow_stream_t *stream;
     int signals;
@@ -211,37 +206,12 @@ static int make_ask (install_t *self)
 }
 
 /*  --- what the user sees */
-static int64_t now_ms (void)
-{
-    return yard_clock_ms (yard_clock_system ());
-}
-
-static void end_line (install_t *self)
-{
-    if (self->drawn)
-        fputc ('\n', stderr);
-    self->drawn = false;
-}
-
-/*  On a terminal one line that is drawn over; else a line now and then, and at each new phase. */
 static void draw (install_t *self, bool at_once)
 {
-    char line [512];
-    int64_t now = now_ms ();
-    bool tty = self->invocation->err_tty;
-    if (self->invocation->json || (!tty && !self->phase) ||
-        (!at_once && now - self->drawn_ms < (tty ? DRAW_MS : PLAIN_MS)))
-        return;
-    self->drawn_ms = now;
-    size_t width = rows_terminal_width ();
-    const char *phase = self->phase ? self->phase : "waiting";
-    size_t left = width > strlen (phase) + 3 ? width - strlen (phase) - 3 : 0;
     bool moving = self->phase && strcmp (self->phase, "downloading") == 0;
-    progress_line (&self->progress, now, tty ? left : 0, line, sizeof line);
-    fprintf (stderr, "%s%s%s%s%s", tty ? "\r" : "", phase, moving ? "  " : "", moving ? line : "",
-             tty ? "\033[K" : "\n");
-    fflush (stderr);
-    self->drawn = tty;
+    if (self->phase || self->invocation->err_tty)
+        live_line_draw (&self->line, self->invocation, self->phase ? self->phase : "waiting",
+                        moving ? &self->progress : NULL, at_once);
 }
 
 static int say_result (install_t *self)
@@ -249,7 +219,7 @@ static int say_result (install_t *self)
     invocation_t *invocation = self->invocation;
     const install_job_t *job = &self->result;
     char name [512], size [32];
-    end_line (self);
+    live_line_end (&self->line);
     if (invocation->json)
         invocation_json (install_job_type (), job);
     if (job->status == job_status_completed) {
@@ -285,9 +255,9 @@ static void on_waited (void *argument, const yard_call_result_t *result)
     if (result->code == YARD_CANCELLED) /* by ourselves */
         return;
     if (result->code && is_passing (result->code)) {
-        self->away_ms = self->away_ms ? self->away_ms : now_ms ();
-        self->retry_ms = now_ms () + RETRY_MS;
-        if (now_ms () - self->away_ms < AWAY_MS)
+        self->away_ms = self->away_ms ? self->away_ms : live_line_now_ms ();
+        self->retry_ms = live_line_now_ms () + RETRY_MS;
+        if (live_line_now_ms () - self->away_ms < AWAY_MS)
             return;
     }
     if (result->code) {
@@ -298,7 +268,7 @@ static void on_waited (void *argument, const yard_call_result_t *result)
         return;
     }
     self->away_ms = 0;
-    self->retry_ms = now_ms () + RETRY_MS;
+    self->retry_ms = live_line_now_ms () + RETRY_MS;
     for (size_t i = 0; i < answer->jobs.count; i++)
         if (answer->jobs.items [i].id == self->job && answer->jobs.items [i].in_terminal_state) {
             self->over = true;
@@ -341,7 +311,7 @@ static void take_events (install_t *self)
         if (seen.event == &model_install_downloading_event) {
             const install_progress_t *told = seen.body;
             self->phase = "downloading";
-            progress_told (&self->progress, now_ms (), told->bytes, told->total_bytes);
+            progress_told (&self->progress, live_line_now_ms (), told->bytes, told->total_bytes);
         } else if (seen.event == &model_install_running_event)
             self->phase = "running";
         draw (self, before != self->phase);
@@ -350,18 +320,12 @@ static void take_events (install_t *self)
         yard_follow_stream_destroy (&self->stream);
 }
 
-static bool was_interrupted (const install_t *self)
-{
-    struct signalfd_siginfo info;
-    return read (self->signals, &info, sizeof info) == sizeof info;
-}
-
 /*  True: it ended (code says how the watching went); false: Ctrl-C. */
 static bool watch (install_t *self)
 {
     open_stream (self);
     while (!self->over) {
-        if (!self->waiting && now_ms () >= self->retry_ms) {
+        if (!self->waiting && live_line_now_ms () >= self->retry_ms) {
             if (!self->stream)
                 open_stream (self);
             ask_again (self);
@@ -370,7 +334,7 @@ static bool watch (install_t *self)
                                  { .fd = self->signals, .events = POLLIN } };
         int timeout = yard_client_timeout_ms (self->invocation->client);
         poll (fds, 2, timeout < RETRY_MS ? timeout : RETRY_MS);
-        if (was_interrupted (self))
+        if (signals_take (self->signals))
             return false;
         yard_client_dispatch (self->invocation->client);
         take_events (self);
@@ -379,22 +343,10 @@ static bool watch (install_t *self)
     return true;
 }
 
-static int catch_signals (install_t *self)
-{
-    sigset_t caught;
-    sigemptyset (&caught);
-    sigaddset (&caught, SIGINT);
-    sigaddset (&caught, SIGTERM);
-    sigprocmask (SIG_BLOCK, &caught, NULL);
-    self->signals = signalfd (-1, &caught, SFD_CLOEXEC | SFD_NONBLOCK);
-    return self->signals < 0 ? yard_error_errno (&self->invocation->error, errno, "cannot wait for signals")
-                             : 0;
-}
-
 /*  Until its end: 0, the code of its failure, or EXIT_DETACHED (above 0) when the user left. */
 static int follow_to_end (install_t *self)
 {
-    int rc = catch_signals (self);
+    int rc = signals_catch (NULL, &self->signals, &self->invocation->error);
     if (rc)
         return rc;
     bool ended = watch (self);
@@ -402,7 +354,7 @@ static int follow_to_end (install_t *self)
     yard_follow_stream_destroy (&self->stream);
     close (self->signals);
     if (!ended) {
-        end_line (self);
+        live_line_end (&self->line);
         fprintf (stderr,
                  "install %llu goes on in the yard; see it with `modelyard jobs`, stop it with `modelyard "
                  "cancel %llu`\n",

@@ -1,202 +1,224 @@
 // SPDX-License-Identifier: Apache-2.0
-/*  loads.c - commands about models in memory: load, unload
+/*  loads.c - `modelyard load` and `modelyard pin`: a model in memory, kept by the yard
+ *
+ *  Both leave a lease that is the yard's, so the model stays when this program has ended. `load` says what it got
+ *  and where the time went; `pin` only the lease, and on the host it wants memory of the yard's own (resident)
+ *  unless it is told otherwise, since a file's pages may be thrown out at any time.
  */
 #include "commands.h"
 
-#include "loads.h"
+#include <errno.h>
+#include <stdlib.h>
+#include "load_watch.h"
+#include "load_words.h"
 #include "model_find.h"
 #include "text.h"
 
-#define LEASE_DIGITS 32
-#define RELEASES_MAX 256 /* as many as one page of load.list holds */
+#define REGIONS_SHOWN 8 /* a large model has 60 shards; --json has them all */
 
-int load_each (invocation_t *self, load_each_fn *each, void *argument)
+/*  --- what it got */
+/*  A line a region, when there is more than the one. */
+static void print_regions (const load_model_answer_t *answer)
 {
-    yard_devices_answer_t devices;
-    int rc = invocation_ask (self, &yard_devices_method, NULL, &devices);
-    for (size_t i = 0; i < devices.devices.count && rc == 0; i++) {
-        load_list_answer_t answer;
-        const char *place = devices.devices.items [i].place.data;
-        rc = invocation_ask_with (self, &load_list_method, NULL, &(yard_call_options_t){ .at = place },
-                                  &answer);
-        for (size_t row = 0; rc == 0 && row < answer.loads.count; row++)
-            each (argument, place, &answer.loads.items [row]);
-    }
-    return rc;
+    char name [256], size [32];
+    size_t count = answer->regions.count;
+    for (size_t i = 0; count > 1 && i < count && i < REGIONS_SHOWN; i++)
+        printf ("region   %s, %s\n", text_clean (name, sizeof name, answer->regions.items [i].name),
+                text_size (size, sizeof size, answer->regions.items [i].bytes));
+    if (count > REGIONS_SHOWN)
+        printf ("region   and %zu more\n", count - REGIONS_SHOWN);
 }
 
-/*  --- load */
-typedef struct {
-    const char *word, *submodel, *device;
-    bool whole;
-} load_t;
-
-enum {
-    OPTION_SUBMODEL = 0x200,
-    OPTION_WHOLE,
-    OPTION_DEVICE
-};
-
-static error_t parse_load (int key, char *word, struct argp_state *state)
+/*  "1.53 s: open 1.10 ms, read 1.51 s (1.31 GiB/s)" */
+static void print_phases (const load_model_answer_t *answer, uint64_t bytes)
 {
-    load_t *self = state->input;
-    switch (key) {
-    case OPTION_SUBMODEL:
-        self->submodel = word;
-        return 0;
-    case OPTION_WHOLE:
-        self->whole = true;
-        return 0;
-    case OPTION_DEVICE:
-        self->device = word;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (state->arg_num > 0)
-            argp_usage (state);
-        self->word = word;
-        return 0;
-    case ARGP_KEY_NO_ARGS:
-        argp_error (state, "which model? a key, its first digits, or a name; `modelyard ls` lists them");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
+    char took [32], name [64], speed [32];
+    printf ("took     %s", text_microseconds (took, sizeof took, answer->took_us));
+    for (size_t i = 0; i < answer->phases.count; i++) {
+        const load_phase_t *phase = &answer->phases.items [i];
+        printf ("%s%s %s", i ? ", " : ": ", text_clean (name, sizeof name, phase->name),
+                text_microseconds (took, sizeof took, phase->us));
+        if (yard_string_is (phase->name, "read") && phase->us > 0)
+            printf (" (%s/s)",
+                    text_size (speed, sizeof speed, (uint64_t) ((double) bytes * 1e6 / (double) phase->us)));
     }
+    putchar ('\n');
 }
 
-static const struct argp load_argp = {
-    .options =
-        (const struct argp_option []){
-            { .name = "submodel",
-              .key = OPTION_SUBMODEL,
-              .arg = "PART",
-              .doc = "Part of a main model: unet, vae, text_encoder …" },
-            { .name = "whole", .key = OPTION_WHOLE, .doc = "A main model with all its parts" },
-            { .name = "device", .key = OPTION_DEVICE, .arg = "DEVICE", .doc = "host, cuda:0 … (host)" },
-            { 0 } },
-    .parser = parse_load,
-    .args_doc = "KEY|NAME",
-    .doc = "Loads a model and keeps it in memory until `modelyard unload`."
-};
-
-static void print_loaded (const load_model_answer_t *answer)
+static void print_loaded (const load_model_answer_t *answer, const load_model_ask_t *ask)
 {
-    char name [512], size [32], took [32];
+    char name [512], part [80], size [32];
     uint64_t bytes = 0;
     for (size_t i = 0; i < answer->regions.count; i++)
         bytes += answer->regions.items [i].bytes;
-    printf ("lease   %s\nmodel   %s\ndevice  %s (%s)\n", answer->lease.data,
-            text_clean (name, sizeof name, answer->config.name), answer->device.data, answer->form.data);
-    printf ("size    %s, %llu tensors\n", text_size (size, sizeof size, bytes),
-            (unsigned long long) answer->tensors);
+    printf ("lease    %s\nmodel    %s", answer->lease.data,
+            text_clean (name, sizeof name, answer->config.name));
+    if (ask->has_submodel)
+        printf (", %s", text_clean (part, sizeof part, ask->submodel));
+    printf ("\ndevice   %s", text_clean (name, sizeof name, answer->device));
+    if (answer->device_uuid.size)
+        printf (", %s", text_clean (name, sizeof name, answer->device_uuid));
+    printf ("\nform     %s%s\n", yard_wire_word (load_form_type (), (int) answer->form),
+            answer->locked ? ", never swapped out" : "");
+    printf ("size     %s, %llu tensors in %zu region%s\n", text_size (size, sizeof size, bytes),
+            (unsigned long long) answer->tensors, answer->regions.count,
+            answer->regions.count == 1 ? "" : "s");
+    print_regions (answer);
+    if (answer->checked_bytes)
+        printf ("checked  %s against checksums\n", text_size (size, sizeof size, answer->checked_bytes));
     if (answer->view.size)
-        printf ("files   %s\n", text_clean (name, sizeof name, answer->view));
-    fprintf (stderr, "%s in %s; `modelyard unload %.8s` ends it\n",
-             answer->shared ? "was loaded, leased" : "loaded",
-             text_duration (took, sizeof took, (int64_t) (answer->took_us / 1000)), answer->config.key.data);
+        printf ("files    %s\n", text_clean (name, sizeof name, answer->view));
+    print_phases (answer, bytes);
+}
+
+/*  What `unload` can be given: the key's first digits, or the lease of a model that has no key in the store. */
+static void say_how_it_ends (const load_words_t *self, const load_model_answer_t *answer)
+{
+    char ttl [32];
+    fprintf (stderr, "%s; `modelyard unload %.8s` ends it", answer->shared ? "was loaded, leased" : "loaded",
+             self->path ? answer->lease.data : answer->config.key.data);
+    if (self->ttl_s)
+        fprintf (stderr, ", or %s", text_duration (ttl, sizeof ttl, (int64_t) self->ttl_s * 1000));
+    fputc ('\n', stderr);
+}
+
+static int load (invocation_t *self, load_words_t *words)
+{
+    load_model_answer_t answer;
+    load_path_ask_t path;
+    const load_subject_t subject = { .key = words->ask.key,
+                                     .location = words->path ? words->real_path : NULL,
+                                     .submodel = words->ask.submodel,
+                                     .device = words->ask.device };
+    words->ask.keep = true;
+    yard_wire_init (load_path_ask_type (), &path);
+    path.path = yard_string (words->real_path);
+    path.as = words->ask;
+    int rc = load_watch (self, words->path ? &load_path_method : &load_model_method,
+                         words->path ? (const void *) &path : &words->ask,
+                         &(yard_call_options_t){ .ttl_s = words->ttl_s }, &subject, &answer);
+    if (rc)
+        return rc;
+    if (self->json)
+        invocation_json (load_model_answer_type (), &answer);
+    else if (words->pin)
+        printf ("%s\n", answer.lease.data);
+    else {
+        print_loaded (&answer, &words->ask);
+        say_how_it_ends (words, &answer);
+    }
+    return 0;
+}
+
+/*  --- estimate, prefetch */
+static int estimate (invocation_t *self, const load_words_t *words)
+{
+    static const struct {
+        load_fit_t fit;
+        const char *means;
+    } meanings [] = {
+        { load_fit_loaded, "it is in memory already" },
+        { load_fit_now, "there is room for it" },
+        { load_fit_evicting, "there is room when idle models have gone" },
+        { load_fit_waiting, "it waits until leases or loads of others end" },
+        { load_fit_never,
+          "it is larger than the device's budget; see loader.host_bytes, loader.device_bytes" },
+    };
+    load_estimate_answer_t answer;
+    char size [32], precision [64];
+    int rc = invocation_ask (self, &load_estimate_method, &words->ask, &answer);
+    if (rc)
+        return rc;
+    if (self->json) {
+        invocation_json (load_estimate_answer_type (), &answer);
+        return 0;
+    }
+    printf ("fit      %s", yard_wire_word (load_fit_type (), (int) answer.fit));
+    for (size_t i = 0; i < sizeof meanings / sizeof meanings [0]; i++)
+        if (meanings [i].fit == answer.fit)
+            printf (": %s", meanings [i].means);
+    printf ("\nneeds    %s of the budget\n", text_size (size, sizeof size, answer.bytes));
+    if (answer.evict_bytes)
+        printf ("evicts   %s of idle models\n", text_size (size, sizeof size, answer.evict_bytes));
+    printf ("tensors  %llu%s%s\n", (unsigned long long) answer.tensors, answer.precision.size ? ", " : "",
+            text_clean (precision, sizeof precision, answer.precision));
+    return 0;
+}
+
+static int prefetch (invocation_t *self, const load_words_t *words)
+{
+    load_prefetch_answer_t answer;
+    char size [32], took [32];
+    const load_subject_t subject = { .key = words->ask.key,
+                                     .submodel = words->ask.submodel,
+                                     .device = words->ask.device };
+    int rc = load_watch (self, &load_prefetch_method, &words->ask, NULL, &subject, &answer);
+    if (rc)
+        return rc;
+    if (self->json)
+        invocation_json (load_prefetch_answer_type (), &answer);
+    else
+        printf ("%s %s in %s; it stays until room is needed\n", answer.shared ? "was there:" : "read",
+                text_size (size, sizeof size, answer.bytes),
+                text_microseconds (took, sizeof took, answer.took_us));
+    return 0;
+}
+
+/*  --- the commands */
+/*  The broker knows of places, the user of devices. */
+static int explain (invocation_t *self, const load_words_t *words, int rc)
+{
+    if (rc != YARD_NOT_SERVED || words->ask.device.size == 0)
+        return rc;
+    return yard_error (&self->error, rc,
+                       "no loader of this yard serves the device %.64s; `modelyard devices` lists them, and "
+                       "loader.devices in the configuration says which ones `up` starts",
+                       words->ask.device.data);
+}
+
+/*  A path is made absolute here, since the loader has another current directory. */
+static int name_model (invocation_t *self, load_words_t *words)
+{
+    model_record_t record;
+    if (words->path)
+        return realpath (words->path, words->real_path)
+                   ? 0
+                   : yard_error_errno (&self->error, errno, "cannot find %s", words->path);
+    int rc = model_find (self, words->word, &record);
+    words->ask.has_key = rc == 0;
+    words->ask.key = rc == 0 ? record.config.key : yard_string ("");
+    return rc;
+}
+
+static bool is_host (yard_string_t device)
+{
+    return device.size == 0 || yard_string_is (device, "host");
+}
+
+static int run (invocation_t *self, const struct argp *argp, bool pin, int argc, char **argv)
+{
+    load_words_t words = { .pin = pin };
+    yard_wire_init (load_model_ask_type (), &words.ask);
+    int rc = invocation_parse (self, argp, argc, argv, &words);
+    if (rc == 0)
+        rc = name_model (self, &words);
+    if (pin && !words.ask.has_form && is_host (words.ask.device)) {
+        words.ask.has_form = true;
+        words.ask.form = load_form_resident;
+    }
+    if (rc == 0)
+        rc = words.estimate   ? estimate (self, &words)
+             : words.prefetch ? prefetch (self, &words)
+                              : load (self, &words);
+    return explain (self, &words, rc) ? invocation_failed (self) : EXIT_DONE;
 }
 
 int command_load (invocation_t *self, int argc, char **argv)
 {
-    load_t words = { 0 };
-    model_record_t record;
-    load_model_ask_t ask;
-    load_model_answer_t answer;
-    int rc = invocation_parse (self, &load_argp, argc, argv, &words);
-    if (rc == 0)
-        rc = model_find (self, words.word, &record);
-    if (rc == 0) {
-        yard_wire_init (load_model_ask_type (), &ask);
-        ask.has_key = ask.keep = true;
-        ask.key = record.config.key;
-        ask.has_submodel = words.submodel != NULL;
-        ask.submodel = yard_string (words.submodel);
-        ask.whole = words.whole;
-        ask.device = yard_string (words.device ? words.device : "");
-        rc = invocation_ask (self, &load_model_method, &ask, &answer);
-    }
-    if (rc)
-        return invocation_failed (self);
-    if (self->json)
-        invocation_json (load_model_answer_type (), &answer);
-    else
-        print_loaded (&answer);
-    return EXIT_DONE;
+    return run (self, &load_argp, false, argc, argv);
 }
 
-/*  --- unload */
-typedef struct {
-    const char *word;
-    size_t count;
-    struct {
-        const char *place;
-        load_row_t row;
-    } found [RELEASES_MAX];
-    bool others; /* it is loaded, by leases that are not the yard's */
-} unload_t;
-
-static error_t parse_unload (int key, char *word, struct argp_state *state)
+int command_pin (invocation_t *self, int argc, char **argv)
 {
-    unload_t *self = state->input;
-    if (key == ARGP_KEY_NO_ARGS)
-        argp_error (state, "which? a lease, or a model's key, its first digits, or its name");
-    if (key != ARGP_KEY_ARG)
-        return ARGP_ERR_UNKNOWN;
-    if (state->arg_num > 0)
-        argp_usage (state);
-    self->word = word;
-    return 0;
-}
-
-/*  A lease by its first digits too; a key by at least four. Leases that we may not end show eight digits
- *  only. */
-static void find_row (void *argument, const char *place, const load_row_t *row)
-{
-    unload_t *self = argument;
-    bool is_it = yard_string_is (row->name, self->word) ||
-                 (strlen (self->word) >= 4 &&
-                  (yard_string_starts (row->key, self->word) || yard_string_starts (row->lease, self->word)));
-    if (!is_it || !yard_string_is (row->state, "leased"))
-        return;
-    if (row->lease.size != LEASE_DIGITS || self->count == RELEASES_MAX)
-        self->others = true;
-    else {
-        self->found [self->count].place = place;
-        self->found [self->count++].row = *row;
-    }
-}
-
-static int release (invocation_t *self, const char *place, const load_row_t *row)
-{
-    const load_release_ask_t ask = { .lease = row->lease };
-    char name [512];
-    int rc =
-        invocation_ask_with (self, &load_release_method, &ask, &(yard_call_options_t){ .at = place }, NULL);
-    if (rc)
-        return rc;
-    if (self->json)
-        invocation_json (load_row_type (), row);
-    else
-        printf ("unloaded %s from %s\n", text_clean (name, sizeof name, row->name), row->device.data);
-    return 0;
-}
-
-int command_unload (invocation_t *self, int argc, char **argv)
-{
-    static const struct argp argp = {
-        .parser = parse_unload,
-        .args_doc = "LEASE|KEY|NAME",
-        .doc =
-            "Ends what `modelyard load` began; processes that have the model attached keep it until they end."
-    };
-    unload_t words = { 0 };
-    int rc = invocation_parse (self, &argp, argc, argv, &words);
-    if (rc == 0)
-        rc = load_each (self, find_row, &words);
-    if (rc == 0 && words.count == 0)
-        rc = yard_error (&self->error, YARD_UNKNOWN_LEASE,
-                         "%.100s is %s; `modelyard call load.list` shows what is", words.word,
-                         words.others ? "loaded by clients, who end it themselves" : "not loaded");
-    for (size_t i = 0; i < words.count && rc == 0; i++)
-        rc = release (self, words.found [i].place, &words.found [i].row);
-    return rc ? invocation_failed (self) : EXIT_DONE;
+    return run (self, &pin_argp, true, argc, argv);
 }

@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include "actors/loader/device_proof.h"
 #include "version.h"
 
 const command_t commands [] = {
@@ -19,9 +20,22 @@ const command_t commands [] = {
     { "ls", command_ls, "[--type T] [--base B] [--name N]", "list models" },
     { "show", command_show, "KEY|NAME", "everything about one model" },
     { "rm", command_rm, "KEY|NAME", "remove a model and its files" },
-    { "load", command_load, "KEY|NAME [--submodel S | --whole] [--device D]",
+    { "load", command_load,
+      "KEY|NAME [--submodel S | --whole] [--device D] [--form F] [--variant V] [--precision P] [--priority "
+      "N] "
+      "[--ttl T] [--path FILE] [--estimate] [--prefetch]",
       "keep a model in memory until unload" },
-    { "unload", command_unload, "LEASE|KEY|NAME", "end what load began" },
+    { "pin", command_pin,
+      "KEY|NAME [--submodel S | --whole] [--device D] [--form F] [--variant V] [--precision P] [--priority "
+      "N] "
+      "[--ttl T] [--path FILE]",
+      "the same, in memory of the yard's own; prints the lease" },
+    { "unload", command_unload, "LEASE|KEY|NAME [--device D] [--idle] [--all-idle]", "end what load began" },
+    { "ps", command_ps, "[--device D]", "what is in memory, on every device" },
+    { "top", command_top, "[--once] [--interval S]", "the same, live: devices, caches, rates" },
+    { "devices", command_devices, "[--names]", "where models can be loaded" },
+    { "doctor", command_doctor, "[--prove-device D]",
+      "what of this machine the yard can use, and what is missing" },
     { "jobs", command_jobs, "[--live]", "list jobs" },
     { "cancel", command_cancel, "ID", "cancel a job" },
     { "events", command_events, "[--since CHANGE] [-f] [PREFIX…]",
@@ -92,6 +106,10 @@ static bool is_any (const char *word, const char *a, const char *b)
 
 int main (int argc, char **argv)
 {
+    int peer =
+        loader_device_proof_peer (argc, argv); /* `doctor --prove-device` starts this program once more */
+    if (peer >= 0)
+        return peer;
     int at = count_before_command (argc, argv);
     if (argc > 1 && (is_any (argv [1], "--help", "-h") || is_any (argv [1], "help", "-?"))) {
         print_commands (stdout);

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include "actors/ground/view.h"
 
-#define ROWS_COLUMNS_MAX 10 /* our widest has 8 */
+#define ROWS_COLUMNS_MAX 12 /* our widest, `ps`, has 11 */
 
 typedef struct {
     const char *heading;

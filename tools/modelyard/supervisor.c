@@ -19,7 +19,7 @@
 #include "child.h"
 #include "notify_socket.h"
 
-#define CHILDREN_MAX 80 /* download.workers is at most 64, and a few singles */
+#define CHILDREN_MAX 96 /* download.workers is at most 64, a machine has at most 16 GPUs, and a few singles */
 #define STAGES_MAX 8
 #define FIRST_START_MS 120000 /* all stages together, each of which may take child_state's STARTING */
 #define CANNOT_START 2 /* YARD_EXIT_CANNOT_START of the runtime: its open failed, again would fail again */

@@ -3,14 +3,15 @@
  */
 #include "text.h"
 
-#include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #define KIB 1024.0
 #define SECOND_MS 1000
 #define MINUTE_S 60
 #define HOUR_S 3600
 #define DAY_S 86400
+#define WEEK_S 604800 /* the longest ttl_s of an ask (bus.def) */
 
 /*  What must not reach a terminal (Unicode 15: general category Cc, Zl, Zp; property Bidi_Control; and the
  *  byte order mark, which hides). */
@@ -116,6 +117,42 @@ const char *text_duration (char *into, size_t size, int64_t ms)
     else
         snprintf (into, size, "%lld d %lld h", (long long) (s / DAY_S), (long long) (s % DAY_S / HOUR_S));
     return into;
+}
+
+/*  Three digits, as sizes have. */
+const char *text_microseconds (char *into, size_t size, uint64_t us)
+{
+    if (us < 1000)
+        snprintf (into, size, "%llu µs", (unsigned long long) us);
+    else if (us < 10 * 1000 * 1000) {
+        double value = (double) us / (us < 999500 ? 1e3 : 1e6);
+        snprintf (into, size, "%.*f %s",
+                  value >= 99.95   ? 0
+                  : value >= 9.995 ? 1
+                                   : 2,
+                  value, us < 999500 ? "ms" : "s");
+    } else
+        text_duration (into, size, (int64_t) (us / 1000));
+    return into;
+}
+
+bool text_seconds (const char *text, uint64_t *ret)
+{
+    static const struct {
+        const char *unit;
+        uint64_t seconds;
+    } units [] = { { "", 1 }, { "s", 1 }, { "m", MINUTE_S }, { "h", HOUR_S }, { "d", DAY_S } };
+    char *end;
+    if (*text < '0' || *text > '9')
+        return false;
+    unsigned long long value = strtoull (text, &end, 10);
+    for (size_t i = 0; i < sizeof units / sizeof units [0]; i++) {
+        if (strcmp (end, units [i].unit) != 0 || value == 0 || value > WEEK_S / units [i].seconds)
+            continue;
+        *ret = value * units [i].seconds;
+        return true;
+    }
+    return false;
 }
 
 static bool begins_character (char byte)

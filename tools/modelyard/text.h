@@ -9,6 +9,7 @@
 #ifndef MODELYARD_TEXT_H
 #define MODELYARD_TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "actors/ground/buffer.h"
@@ -24,6 +25,12 @@ const char *text_size (char *into, size_t size, uint64_t bytes);
 
 /*  "0.4 s", "12 s", "3 m 05 s", "2 h 10 m", "5 d 3 h". */
 const char *text_duration (char *into, size_t size, int64_t ms);
+
+/*  "312 µs", "1.25 ms", "1.51 s"; longer ones as text_duration. */
+const char *text_microseconds (char *into, size_t size, uint64_t us);
+
+/*  "600", "90s", "10m", "2h", "1d" as seconds: above 0 and at most a week. False for anything else. */
+bool text_seconds (const char *text, uint64_t *ret);
 
 /*  Columns that a terminal of one cell a character needs (East Asian wide characters count as one: a table of
  *  them is ragged, not wrong). */

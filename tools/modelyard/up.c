@@ -17,6 +17,7 @@
 #include "actors/ground/log.h"
 #include "proto/configuration.h"
 #include "supervisor.h"
+#include "up_devices.h"
 #include "up_lock.h"
 
 #define SETTINGS_MAX 30 /* --set words; more belongs into modelyard.yaml */
@@ -25,14 +26,16 @@
 #define DOWN_MS 120000 /* three stages of 10 s each, killed after that, and a disk that syncs slowly */
 #define REPORT_MAX 1024 /* what the detached process tells the one that waits */
 
+#define LOADER_STAGE 2
+
 /*  What `up` runs. One stage starts when those before it are ready. */
 static const struct {
     const char *actor;
     unsigned stage;
     bool pool; /* as many as download.workers */
 } actors [] = {
-    { "broker", 0, false },    { "recorder", 1, false }, { "prober", 2, false },
-    { "installer", 2, false }, { "loader", 2, false },   { "downloader", 2, true },
+    { "broker", 0, false },    { "recorder", 1, false },          { "prober", 2, false },
+    { "installer", 2, false }, { "loader", LOADER_STAGE, false }, { "downloader", 2, true },
 };
 
 typedef struct {
@@ -141,13 +144,18 @@ static int find_program (const char *actor, char *ret_path, yard_error_t *error)
                        folders [0], PROGRAMS_ELSEWHERE);
 }
 
+/*  device: of a loader; NULL = the host. */
 static int add_actor (const up_t *self, supervisor_t *supervisor, const char *actor, const char *name,
-                      unsigned stage, yard_error_t *error)
+                      const char *device, unsigned stage, yard_error_t *error)
 {
     char path [PATH_MAX];
-    const char *words [2 + 2 * SETTINGS_MAX] = { path };
+    const char *words [4 + 2 * SETTINGS_MAX] = { path };
     size_t count = 1;
     int rc = find_program (actor, path, error);
+    if (device) {
+        words [count++] = "--device";
+        words [count++] = device;
+    }
     for (size_t i = 0; i < self->setting_count; i++) {
         words [count++] = "--set";
         words [count++] = self->settings [i];
@@ -166,9 +174,40 @@ static int add_actors (const up_t *self, supervisor_t *supervisor, yard_error_t 
             char name [64];
             snprintf (name, sizeof name, count > 1 ? "%s-%llu" : "%s", actors [i].actor,
                       (unsigned long long) n);
-            rc = add_actor (self, supervisor, actors [i].actor, name, actors [i].stage, error);
+            rc = add_actor (self, supervisor, actors [i].actor, name, NULL, actors [i].stage, error);
         }
     }
+    return rc;
+}
+
+/*  --- GPUs */
+static void on_refused (void *argument, const char *word, const char *why)
+{
+    (void) argument;
+    yard_log_warning ("device.left_out", "device=%s text=%s", YARD_QUOTED (word), YARD_QUOTED (why));
+}
+
+/*  One loader a GPU of loader.devices. What is not there, or cannot be opened, is left out: the yard runs on the
+ *  host and on the others. */
+static int add_gpu_loaders (const up_t *self, supervisor_t *supervisor, yard_error_t *error)
+{
+    up_devices_t devices;
+    device_list_t list = { 0 };
+    yard_error_t why;
+    int rc = 0;
+    if (self->values->loader.devices.size == 0 || (self->only && !is_listed (self->only, "loader")))
+        return 0;
+    if (device_list_read (true, &list, &why))
+        yard_log_warning ("devices.unknown", "text=%s", YARD_QUOTED (why.text));
+    up_devices_choose (self->values->loader.devices.data, &list, &devices, on_refused, NULL);
+    for (size_t i = 0; i < list.count && rc == 0; i++) {
+        char device [32], name [64];
+        snprintf (device, sizeof device, "cuda:%zu", i);
+        snprintf (name, sizeof name, "loader-cuda-%zu", i); /* a file's name too: of its log */
+        if (devices.chosen [i])
+            rc = add_actor (self, supervisor, "loader", name, device, LOADER_STAGE, error);
+    }
+    device_list_clear (&list);
     return rc;
 }
 
@@ -267,6 +306,8 @@ static int run_yard (up_t *self, invocation_t *invocation, int lock)
         rc = supervisor_new (notify, self->detach ? log : NULL, &supervisor, error);
     if (rc == 0)
         rc = add_actors (self, supervisor, error);
+    if (rc == 0)
+        rc = add_gpu_loaders (self, supervisor, error);
     if (rc == 0)
         rc = supervisor_run (supervisor, on_ready, self, error);
     supervisor_destroy (&supervisor);

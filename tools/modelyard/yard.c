@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 #include "fields.h"
-#include "loads.h"
+#include "loaders.h"
 #include "rows.h"
 #include "text.h"
 #include "version.h"
@@ -105,10 +105,10 @@ typedef struct {
     uint64_t count, bytes;
 } loaded_t;
 
-static void count_load (void *argument, const char *place, const load_row_t *row)
+static void count_load (void *argument, const loader_seen_t *loader, const load_row_t *row)
 {
     loaded_t *self = argument;
-    (void) place;
+    (void) loader;
     self->count++;
     self->bytes += row->bytes;
 }
@@ -116,7 +116,7 @@ static void count_load (void *argument, const char *place, const load_row_t *row
 static counted_t count_loads (invocation_t *self, uint64_t *ret_bytes)
 {
     loaded_t loaded = { 0 };
-    bool known = load_each (self, count_load, &loaded) == 0;
+    bool known = load_each (self, NULL, count_load, &loaded) == 0;
     *ret_bytes = loaded.bytes;
     return (counted_t){ loaded.count, false, known };
 }
