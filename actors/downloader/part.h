@@ -23,7 +23,7 @@ typedef struct downloader_part_t downloader_part_t;
 int downloader_part_new (const char *path, const char *source, uint64_t token, uint64_t size,
                          const char *sha256, downloader_part_t **ret, yard_error_t *error);
 void downloader_part_destroy (downloader_part_t **self_p); /* closes, which ends the lock; files stay */
-/*  The directory is the yard's own staging: only proven files have a name there, so one without journal
+/*  The directory is the yard's own, staging or the cache: only proven files have a name there, so one without journal
  *  and published hash is finished too. Elsewhere it may be anybody's, and is fetched anew. */
 void downloader_part_trust_name (downloader_part_t *self);
 

@@ -28,15 +28,24 @@ static int refuse_part (downloader_part_t *part, yard_error_t *error)
     return error->code;
 }
 
-/*  Is path below <models>/.staging/? There a file that has its name is whole, because only we name files
- *  there. */
+static bool is_below (yard_string_t path, yard_string_t folder, const char *inside)
+{
+    size_t inside_size = strlen (inside);
+    return path.size > folder.size + inside_size && memcmp (path.data, folder.data, folder.size) == 0 &&
+           memcmp (path.data + folder.size, inside, inside_size) == 0;
+}
+
 static bool is_staged (const downloader_transfer_t *self, yard_string_t path)
 {
-    static const char staging [] = "/.staging/";
-    yard_string_t models = yard_actor_configuration (self->actor)->models_dir;
-    size_t size = models.size + sizeof staging - 1;
-    return path.size > size && memcmp (path.data, models.data, models.size) == 0 &&
-           memcmp (path.data + models.size, staging, sizeof staging - 1) == 0;
+    return is_below (path, yard_actor_configuration (self->actor)->models_dir, "/.staging/");
+}
+
+/*  Is path in staging, or in the cache? There a file that has its name is whole, because only we name files
+ *  there. */
+static bool is_ours (const downloader_transfer_t *self, yard_string_t path)
+{
+    return is_staged (self, path) ||
+           is_below (path, yard_string (yard_actor_paths (self->actor)->home), "/cache/downloads/");
 }
 
 static int prepare (downloader_transfer_t *self, const job_grant_t *grant, yard_error_t *error)
@@ -61,7 +70,7 @@ static int prepare (downloader_transfer_t *self, const job_grant_t *grant, yard_
     rc = downloader_part_new (path, self->source, grant->token, self->published_size,
                               self->published_sha256 [0] ? self->published_sha256 : NULL, &self->part, error);
     free (path);
-    if (rc == 0 && is_staged (self, request->path))
+    if (rc == 0 && is_ours (self, request->path))
         downloader_part_trust_name (self->part);
     return rc;
 }

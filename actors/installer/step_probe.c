@@ -38,6 +38,7 @@ static void override (model_config_t *config, const model_changes_t *changes)
     TAKE (format);
     TAKE (description);
     TAKE (source);
+    TAKE (repo_variant);
     TAKE_OPTIONAL (variant);
     TAKE_OPTIONAL (prediction_type);
     TAKE_OPTIONAL (upcast_attention);

@@ -75,6 +75,7 @@ void recorder_record_change (model_config_t *config, const model_changes_t *chan
     LAY (path);
     LAY (description);
     LAY (source);
+    LAY (repo_variant);
     LAY (variant);
     LAY (prediction_type);
     LAY (upcast_attention);

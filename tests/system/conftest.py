@@ -39,7 +39,7 @@ def make_yard():
 
 @pytest.fixture
 def nginx(tmp_path):
-    """A real nginx on a port of its own, serving tmp_path/www; gives an object with .url, .root, .log."""
+    """A real nginx on a port of its own, serving tmp_path/www; gives an object with .url, .root, .access_log."""
     root = tmp_path / "www"
     root.mkdir()
     work = tmp_path / "nginx"
@@ -60,21 +60,31 @@ http {{
         location /slower/ {{ alias {root}/; limit_rate 1m; }}
         location /forbidden/ {{ return 401; }} }}
 }}""")
-    process = subprocess.Popen(["nginx", "-e", str(work / "error.log"), "-c", str(config)], stderr=subprocess.PIPE)
-
     def up():
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
-    wait_for(up, what="nginx")
 
     class Server:
+        """stop () and start () make it go and come back, with what it serves."""
         url = f"http://127.0.0.1:{port}"
         path = root
         access_log = work / "access.log"
+
+        def __init__(self):
+            self.start()
+
+        def start(self):
+            self.process = subprocess.Popen(["nginx", "-e", str(work / "error.log"), "-c", str(config)], stderr=subprocess.PIPE)
+            wait_for(up, what="nginx")
+
+        def stop(self):
+            self.process.terminate()
+            self.process.wait(10)
+            self.process.stderr.close()
     Server.root = root
-    yield Server
-    process.terminate()
-    process.wait(10)
+    one = Server()
+    yield one
+    one.stop()
 
 
 @pytest.fixture

@@ -67,6 +67,71 @@ def many(path, count, total_bytes):
     return write(path, [(f"model.layers.{at // 10}.part.{at % 10}.weight", "F16", (each,), None) for at in range(count)])
 
 
+def word(path, data):
+    """A file that is no safetensors."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb") as file:
+        file.write(data)
+    return path
+
+
+def gguf(path, tensors, split=None):
+    """tensors: (name, elements) of F16. split: (number from 0, count, tensors of all files)."""
+    def text(letters):
+        return struct.pack("<Q", len(letters)) + letters.encode()
+    pairs = [text("general.architecture") + struct.pack("<I", 8) + text("flux")]
+    if split:
+        pairs += [text("split." + key) + struct.pack("<IH" if number == 2 else "<II", number, value)
+                  for key, number, value in (("no", 2, split[0]), ("count", 2, split[1]), ("tensors.count", 5, split[2]))]
+    infos, data = b"", b""
+    for at, (name, elements) in enumerate(tensors):
+        data += bytes(-len(data) % 32)
+        infos += text(name) + struct.pack("<IQIQ", 1, elements, 1, len(data))
+        data += numbers(at, (elements,)).tobytes()
+    top = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(pairs)) + b"".join(pairs) + infos
+    return word(path, top + bytes(-len(top) % 32) + data + bytes(-len(data) % 32))
+
+
+def diffusers_sd1(folder, variants=("", "fp16")):
+    """A diffusers folder of SD-1 in small: the unet in these variants (tensors are called as they are), the text encoder plain, the
+    vae in the first variant that has a label, a tokenizer and a scheduler."""
+    def put(part, stem, variant):
+        os.makedirs(os.path.join(folder, part), exist_ok=True)
+        name = f"{stem}.{variant}.safetensors" if variant else f"{stem}.safetensors"
+        dtype = "float16" if variant else "float32"
+        return write(os.path.join(folder, part, name), [array(f"{part}.{variant or 'plain'}.{at}", numbers(at, (3, at + 1), dtype))
+                                                        for at in range(2)])
+    for variant in variants:
+        put("unet", "diffusion_pytorch_model", variant)
+    put("text_encoder", "model", "")
+    put("vae", "diffusion_pytorch_model", next((one for one in variants if one), ""))
+    for name, data in (("model_index.json", b'{"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}'),
+                       ("tokenizer/vocab.json", b'{"a": 0}'), ("tokenizer/merges.txt", b"#version: 0.2\n"),
+                       ("scheduler/scheduler_config.json", b'{"beta_start": 0.00085}'), ("unet/config.json", b"{}")):
+        word(os.path.join(folder, name), data)
+    return folder
+
+
+def onnx_sd1(folder):
+    """An ONNX pipeline: its parts are files that nobody here looks into."""
+    for name, data in (("model_index.json", b'{"_class_name": "OnnxStableDiffusionPipeline", "unet": ["diffusers", "OnnxRuntimeModel"]}'),
+                       ("unet/model.onnx", b"\x08\x07" + bytes(range(200))), ("unet/weights.pb", bytes(5000)),
+                       ("vae_decoder/model.onnx", b"\x08\x08" + bytes(300)), ("tokenizer/vocab.json", b'{"a": 0}')):
+        word(os.path.join(folder, name), data)
+    return folder
+
+
+def ip_adapter(folder, safetensors=False):
+    """An IP-Adapter in InvokeAI's form: the weights, and the name of its image encoder."""
+    word(os.path.join(folder, "image_encoder.txt"), b"InvokeAI/ip_adapter_sd_image_encoder\n")
+    if safetensors:
+        write(os.path.join(folder, "ip_adapter.safetensors"), [array("image_proj.proj.weight", numbers(1, (4, 3))),
+                                                               array("ip_adapter.1.to_k_ip.weight", numbers(2, (5, 3)))])
+    else:
+        word(os.path.join(folder, "ip_adapter.bin"), b"PK\x03\x04 a pickle in a zip" + bytes(100))
+    return folder
+
+
 # (name in the U-Net, output width, input width) of the attention projections of Stable Diffusion 1 that LoRAs change
 SD1_BLOCKS = [("down_blocks_0_attentions_0", 320), ("down_blocks_1_attentions_0", 640), ("down_blocks_2_attentions_1", 1280),
               ("mid_block_attentions_0", 1280), ("up_blocks_1_attentions_2", 1280), ("up_blocks_3_attentions_1", 320)]

@@ -268,6 +268,7 @@ ModelChanges = TypedDict(
         "path": NotRequired[str],  # relative to the models directory, or absolute
         "description": NotRequired[str],  # for people
         "source": NotRequired[str],  # where it came from: a path, URL or repository
+        "repo_variant": NotRequired[str],  # which of a repository's files are meant: fp16 …; empty = the plain ones
         "variant": NotRequired[ModelVariant],  # main models
         "prediction_type": NotRequired[PredictionType],  # main models
         "upcast_attention": NotRequired[bool],  # main models of SD-2
@@ -288,6 +289,7 @@ ModelConfig = TypedDict(
         "hash": str,  # sampled content hash at install: imohash:<hex>
         "description": NotRequired[str],  # for people
         "source": NotRequired[str],  # where it came from
+        "repo_variant": NotRequired[str],  # which of a repository's files a load takes where they are there: fp16 …; empty = the plain ones
         "total_bytes": NotRequired[int],  # of its files
         "variant": NotRequired[ModelVariant],  # main models
         "prediction_type": NotRequired[PredictionType],  # main models
@@ -967,6 +969,7 @@ LoaderConfig = TypedDict(
         "idle_ms": NotRequired[int],  # an unused model leaves memory after so long; 0 = only when room is needed
         "waiters_max": NotRequired[int],  # loads that wait for room at once, then busy
         "read_ahead_bytes": NotRequired[int],  # most bytes of files under way at once
+        "spread_ms": NotRequired[int],  # load.spread: how long GPUs may take to come together, or stand still while they exchange bytes, before each reads from its own disk
         "leases_max": NotRequired[int],  # leases at once
         "files_max": NotRequired[int],  # files mapped at once
     },
@@ -1312,7 +1315,7 @@ LoadModelAsk = TypedDict(
         "device": NotRequired[str],  # host, cuda:0 …; empty = this place's
         "form": NotRequired[LoadForm],  # of a host: mapped (the file, nothing is copied) or resident (read into memory whole); absent = loader.form
         "precision": NotRequired[str],  # float16, bfloat16 …: the files' own, or not_implemented; absent = loader.precision
-        "variant": NotRequired[str],  # which of a repository's files: fp16 …; absent = the record's
+        "variant": NotRequired[str],  # which of a repository's files: fp16 …; absent = the record's, or the plain ones where a part has none of it
         "priority": NotRequired[int],  # of reading and of waiting for room; higher goes first
         "keep": NotRequired[bool],  # the lease is the yard's: it lasts until load.release or its ttl, whoever asked
         "context": NotRequired[LoadContext],  # echoed in events
@@ -1323,7 +1326,7 @@ LoadModelAsk = TypedDict(
 LoadPhase = TypedDict(
     "LoadPhase",
     {
-        "name": str,  # record, open, parse, directory, plan, room, prepare, read, finish, lease
+        "name": str,  # record, download, open, parse, directory, plan, room, prepare, read, finish, lease
         "us": int,  # microseconds
     },
 )
@@ -1354,7 +1357,7 @@ LoadModelAnswer = TypedDict(
         "tensors": int,  # rows of the directory
         "directory_bytes": int,  # size of the directory's memory file
         "attach": str,  # path of the attach socket
-        "view": str,  # directory with the model's real file names, for unmodified readers; same user and machine only
+        "view": str,  # directory with the model's real file names, for unmodified readers; same user and machine only; empty on a device
         "shared": bool,  # it was loaded already
         "took_us": int,  # from ask to answer, in the loader
         "phases": list[LoadPhase],  # where the time went
@@ -1401,7 +1404,7 @@ LoadPathAsk = TypedDict(
 LoadRemoteAsk = TypedDict(
     "LoadRemoteAsk",
     {
-        "source": str,  # where from, in the grammar of install.submit
+        "source": str,  # where from, in the grammar of install.import: a URL; hub forms are not_implemented so far; a path is loaded where it lies
         "loader": NotRequired[str],  # which loader; absent = the one that fits the file
         "as": NotRequired[LoadModelAsk],  # everything else of a load; its key, attributes and record are not looked at
     },
@@ -1559,6 +1562,169 @@ LoadEvicted = TypedDict(
         "device": str,  # host, cuda:0 …
         "bytes": int,  # of its regions
         "reason": str,  # room, time or asked
+        "timestamp": float,  # seconds since 1970
+    },
+)
+
+# what each of several devices gets of a model
+SpreadMode = Literal[
+    "replicate",
+    "shard",
+]
+SPREAD_MODE_REPLICATE = "replicate"
+SPREAD_MODE_SHARD = "shard"
+
+# how the bytes came to a device
+SpreadWay = Literal[
+    "present",
+    "gathered",
+    "received",
+    "read",
+]
+SPREAD_WAY_PRESENT = "present"
+SPREAD_WAY_GATHERED = "gathered"
+SPREAD_WAY_RECEIVED = "received"
+SPREAD_WAY_READ = "read"
+
+# one row of a tensor-parallel plan; the first whose pattern fits a tensor's name counts, and what fits none is whole on each device
+LoadSlice = TypedDict(
+    "LoadSlice",
+    {
+        "pattern": str,  # of names: * and ? as a shell's
+        "axis": int,  # the dimension that is cut: 0 = rows, 1 = columns …; it must be divisible by the number of devices
+    },
+)
+
+# one model onto several GPUs of one machine
+LoadSpreadAsk = TypedDict(
+    "LoadSpreadAsk",
+    {
+        "key": NotRequired[str],  # of the model
+        "name": NotRequired[str],  # attributes: name
+        "base": NotRequired[BaseModel],  # attributes: base
+        "type": NotRequired[ModelType],  # attributes: type
+        "config": NotRequired[ModelConfig],  # a record as the recorder gave it; it is not asked again
+        "submodel": NotRequired[str],  # part of a main model: unet, vae, text_encoder …
+        "whole": NotRequired[bool],  # a main model without naming a part
+        "devices": list[str],  # cuda:0 …; each once
+        "mode": NotRequired[SpreadMode],  # replicate: all of it on each; shard: each its slices
+        "slices": NotRequired[list[LoadSlice]],  # shard: which tensors are cut, and how
+        "precision": NotRequired[str],  # as of load.model
+        "variant": NotRequired[str],  # as of load.model
+        "priority": NotRequired[int],  # as of load.model
+        "keep": NotRequired[bool],  # as of load.model
+        "context": NotRequired[LoadContext],  # echoed in events
+    },
+)
+
+# one device; exactly one of load and failure
+LoadSpreadRow = TypedDict(
+    "LoadSpreadRow",
+    {
+        "device": str,  # cuda:0 …
+        "place": str,  # its loader
+        "way": SpreadWay,  # present: it was there; gathered: each device read a part and got the others'; received: from a device that had it; read: from its own disk, alone
+        "load": NotRequired[LoadModelAnswer],  # its lease; it ends with the asker, or with the loader that was asked
+        "failure": NotRequired[Failure],  # why this device has nothing
+    },
+)
+
+# which device has what
+LoadSpreadAnswer = TypedDict(
+    "LoadSpreadAnswer",
+    {
+        "devices": list[LoadSpreadRow],  # in the order of their names
+        "mode": SpreadMode,  # as asked
+        "fallback": bool,  # the devices could not give each other the bytes, and each read what it lacked itself
+        "fallback_reason": NotRequired[str],  # why
+        "took_us": int,  # from ask to answer
+    },
+)
+
+# between loaders: a spread wants this device to itself
+LoadTurnAsk = TypedDict(
+    "LoadTurnAsk",
+    {
+        "spread": str,  # its number, as hex digits
+    },
+)
+
+# between loaders: files opened, room reserved, memory allocated
+LoadJoinAsk = TypedDict(
+    "LoadJoinAsk",
+    {
+        "spread": str,  # which has the turn
+        "as": LoadModelAsk,  # what of; with its record
+        "mode": SpreadMode,  # replicate or shard
+        "slices": NotRequired[list[LoadSlice]],  # shard: which tensors are cut
+        "rank": int,  # shard: which slice; else of no weight
+        "ranks": int,  # how many devices at most
+    },
+)
+
+# ready
+LoadJoinAnswer = TypedDict(
+    "LoadJoinAnswer",
+    {
+        "plan": str,  # hash of the files and of where their tensors lie: devices exchange bytes only if theirs are equal
+        "present": bool,  # the model is there already
+        "device_uuid": str,  # of the GPU
+    },
+)
+
+# between loaders: bytes are exchanged now
+LoadGatherAsk = TypedDict(
+    "LoadGatherAsk",
+    {
+        "spread": str,  # which has the turn
+        "id": str,  # ncclUniqueId, 128 bytes as hex digits
+        "rank": int,  # among those who exchange
+        "ranks": int,  # how many they are
+        "root": NotRequired[int],  # who has all of it; absent: each reads its part
+    },
+)
+
+# over on this device
+LoadGatherAnswer = TypedDict(
+    "LoadGatherAnswer",
+    {
+        "failure": NotRequired[Failure],  # it came to nothing; the device waits for load.complete
+    },
+)
+
+# between loaders: the model is finished and leased
+LoadCompleteAsk = TypedDict(
+    "LoadCompleteAsk",
+    {
+        "spread": str,  # which has the turn; it ends with the answer
+        "as": LoadModelAsk,  # as in load.join
+        "alone": bool,  # the exchange has failed somewhere: what is missing comes from this device's own disk
+    },
+)
+
+# between loaders: a spread is over; what it has not finished here is given up, what it has leased here is released
+LoadLeaveAsk = TypedDict(
+    "LoadLeaveAsk",
+    {
+        "spread": str,  # which
+    },
+)
+
+# model_spread_completed, model_spread_fallback, model_spread_failed
+LoadSpreadTold = TypedDict(
+    "LoadSpreadTold",
+    {
+        "queue_id": str,  # from the caller's context
+        "queue_item_id": int,  # from the caller's context
+        "queue_batch_id": str,  # from the caller's context
+        "graph_execution_state_id": str,  # from the caller's context
+        "model_key": str,  # of the model
+        "submodel_type": str,  # part, or empty
+        "mode": SpreadMode,  # replicate or shard
+        "devices": str,  # those that have it now, or try to: their names, a blank between
+        "fallback": bool,  # each reads, or has read, what it lacked itself
+        "error_type": NotRequired[str],  # fallback, failed: a word of errors.def
+        "error": NotRequired[str],  # fallback, failed: what was wrong and what to do
         "timestamp": float,  # seconds since 1970
     },
 )
@@ -1955,6 +2121,48 @@ METHODS: dict[str, dict[str, Any]] = {
         "routing": "placed",
         "roles": ["viewer", "operator", "worker", "admin"],
     },
+    "load.spread": {
+        "ask": "load_spread_ask",
+        "answer": "load_spread_answer",
+        "deadline_ms": 0,
+        "routing": "placed",
+        "roles": ["operator", "admin"],
+    },
+    "load.turn": {
+        "ask": "load_turn_ask",
+        "answer": "nothing",
+        "deadline_ms": 0,
+        "routing": "placed",
+        "roles": ["worker", "admin"],
+    },
+    "load.join": {
+        "ask": "load_join_ask",
+        "answer": "load_join_answer",
+        "deadline_ms": 0,
+        "routing": "placed",
+        "roles": ["worker", "admin"],
+    },
+    "load.gather": {
+        "ask": "load_gather_ask",
+        "answer": "load_gather_answer",
+        "deadline_ms": 0,
+        "routing": "placed",
+        "roles": ["worker", "admin"],
+    },
+    "load.complete": {
+        "ask": "load_complete_ask",
+        "answer": "load_model_answer",
+        "deadline_ms": 0,
+        "routing": "placed",
+        "roles": ["worker", "admin"],
+    },
+    "load.leave": {
+        "ask": "load_leave_ask",
+        "answer": "nothing",
+        "deadline_ms": 10000,
+        "routing": "placed",
+        "roles": ["worker", "admin"],
+    },
     "load.release": {
         "ask": "load_release_ask",
         "answer": "nothing",
@@ -1996,6 +2204,9 @@ EVENTS: dict[str, dict[str, str]] = {
     "model_load_progress": {"body": "load_progress", "subject": "key"},
     "model_load_failed": {"body": "load_failed", "subject": "key"},
     "model_evicted": {"body": "load_evicted", "subject": "key"},
+    "model_spread_completed": {"body": "load_spread_told", "subject": "key"},
+    "model_spread_fallback": {"body": "load_spread_told", "subject": "key"},
+    "model_spread_failed": {"body": "load_spread_told", "subject": "key"},
 }
 
 # A failure's word -> HTTP status, the command line's exit code, what it means.
