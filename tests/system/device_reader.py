@@ -1,6 +1,6 @@
 """Another process that gets at a GPU's memory: attaches with a lease, imports the memory, copies it to the host, writes it to a file.
 
-    device_reader.py LIBCUDART ATTACH_SOCKET LEASE FILE      then a line "ready", and it ends when its stdin does
+    device_reader.py LIBCUDART ATTACH_SOCKET LEASE FILE [NUMBER OF THE DEVICE]      then a line "ready", and it ends when its stdin does
 
 It speaks the attach socket and CUDA's own functions by itself, and nothing of the product's.
 """
@@ -45,9 +45,9 @@ def entry(cudart, name):
     return function.value
 
 
-def import_vmm(cudart, descriptor, size):
+def import_vmm(cudart, descriptor, size, device):
     handle, pointer = ctypes.c_ulonglong(), ctypes.c_ulonglong()
-    access = Access(Location(1, 0), READ)
+    access = Access(Location(1, device), READ)
     u64, fn = ctypes.c_ulonglong, ctypes.CFUNCTYPE
     must(fn(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int)(entry(cudart, "cuMemImportFromShareableHandle"))(
         ctypes.addressof(handle), descriptor, POSIX_FD), "import")
@@ -72,13 +72,14 @@ def import_ipc(cudart, handle):
 
 def main():
     library, path, lease, target = sys.argv[1:5]
+    device = int(sys.argv[5]) if len(sys.argv) > 5 else 0
     connection, answer, descriptors = attach(path, lease)
     if answer.get("failure"):
         sys.exit(answer["failure"]["code"])
     region = answer["regions"][0]
     cudart = ctypes.CDLL(library)
-    must(cudart.cudaSetDevice(0), "device")
-    pointer, close = import_vmm(cudart, descriptors[1], region["bytes"]) if region["form"] == "vmm" else import_ipc(cudart, region["handle"])
+    must(cudart.cudaSetDevice(device), "device")
+    pointer, close = import_vmm(cudart, descriptors[1], region["bytes"], device) if region["form"] == "vmm" else import_ipc(cudart, region["handle"])
     data = ctypes.create_string_buffer(region["bytes"])
     must(cudart.cudaMemcpy(data, ctypes.c_void_p(pointer), ctypes.c_size_t(region["bytes"]), DEVICE_TO_HOST), "copy")
     with open(target, "wb") as file:
