@@ -246,6 +246,16 @@ def test_a_cancelled_load_is_answered_at_once_and_gives_everything_back(gpu):
     assert gpu.said() == []
 
 
+def test_progress_is_told_while_a_load_is_under_way(gpu):
+    path = model_file(gpu.yard, "one", 40)
+    key, client = add(gpu.yard, path), gpu.start(SIMCUDA_LINK_MB="40")
+    client.follow("model_load_progress")
+    assert at(client, "load.model", {"key": key})["view"] == ""
+    first = client.next_event()[2]
+    assert first["model_key"] == key and first["device"] == "cuda:0" and 0 <= first["bytes"] <= first["total_bytes"]
+    assert first["total_bytes"] == pytest.approx(os.path.getsize(path), rel=0.01)
+
+
 def test_the_state_dict_comes_beside_the_device(gpu):  # R6.2
     path = model_file(gpu.yard, "one", 8)
     key, client = add(gpu.yard, path), gpu.start()

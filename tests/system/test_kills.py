@@ -20,6 +20,7 @@ EVERY = 10  # the normal run takes each tenth index
 KILLS = 300 if LONG else 30
 ALL_KILLS = 50 if LONG else 5
 READY_AGAIN_S = 5
+LOADER_POINTS = ("loader.before_finish", "loader.after_lease")
 pytestmark = pytest.mark.timeout(7200 if LONG else 300)
 #  One install passes a recorder's point about so often; the last passes are the commits of place and of the end.
 PASSES = {"recorder": 14}
@@ -32,8 +33,9 @@ def points():
         names = re.findall(r'^FAULT_POINT \("([a-z_.]+)"', file.read(), re.M)
     swept = [name for name in names if name.split(".")[0] not in ("prober", "runtime", "planted")]
     assert {name.split(".")[0] for name in swept} == {"recorder", "downloader", "installer", "loader"}, swept
-    assert [name for name in swept if name.startswith("loader.")] == ["loader.after_lease"], "its test is below"
-    return swept
+    loaders = [name for name in swept if name.startswith("loader.")]
+    assert all(name in LOADER_POINTS or name.startswith("loader.spread_") for name in loaders), "test_spread.py has those of a spread"
+    return [name for name in swept if name not in loaders]
 
 
 def interrupt(yard, installs, victim, note, local=False):
@@ -88,12 +90,13 @@ def test_killed_at_every_fault_point_it_passes(rig, actor):
     checker.check(yard, installs.jobs, survivors)
 
 
-def test_a_loader_killed_behind_its_lease_leaves_no_lease_and_no_view(rig):
+@pytest.mark.parametrize("point", LOADER_POINTS)
+def test_a_killed_loader_leaves_no_lease_and_no_view(rig, point):
     yard, installs = rig
     key = installs.get(installs.jobs[0])["key"]
     yard.retire("loader")
-    yard.begin("loader", MODELYARD_FAULT="loader.after_lease:1:kill")
-    ident = installs.client.send("load.model", {"key": key}, ttl_s=60)
+    yard.begin("loader", MODELYARD_FAULT=point + ":1:kill")
+    ident = installs.client.send("load.model", {"key": key, "form": "resident"}, ttl_s=60)
     yard.bury("loader")
     with pytest.raises(Exception, match="gone|timeout"):
         installs.client.result(ident)

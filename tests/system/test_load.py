@@ -318,7 +318,7 @@ def test_another_device_is_the_wrong_place(loaded, client):  # R6.9
 
 def test_a_type_without_a_loader_is_not_implemented(loaded, client):  # R6.3 R6.6
     yard, _, path = loaded
-    key = add(yard, path, 7, type="siglip", format="gguf_quantized", name="siglip")
+    key = add(yard, path, 7, type="unknown", format="unknown", name="nothing we know")
     with pytest.raises(modelyard.NotImplemented):
         client.load(key=key)
 
@@ -366,7 +366,7 @@ def test_a_path_that_leads_out_is_refused(loaded, client):
     os.symlink(os.path.dirname(path), place(yard, "linked"))
     os.mkdir(place(yard, "folder.safetensors"))
     cases = [(outside, modelyard.Forbidden), ("link.safetensors", modelyard.Forbidden), ("linked/one.safetensors", modelyard.Forbidden), ("folder.safetensors", modelyard.InvalidFile),
-             ("one.ckpt", modelyard.NotImplemented)]
+             ("one.ckpt", modelyard.ModelNotFound)]
     for number, (bad, failure) in enumerate(cases):
         key = add(yard, path, 20 + number, path=bad, name=f"bad {number}")
         with pytest.raises(failure):

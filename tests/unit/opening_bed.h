@@ -18,6 +18,7 @@ typedef struct {
     model_type_t type;
     base_model_t base;
     const char *variant;
+    bool variant_soft;
     loader_opening_t *opening;
     _Alignas(8) char bytes [DIRECTORY_ROOM];
     yard_directory_t directory;
@@ -86,6 +87,7 @@ static inline int run (bed_t *bed, const char *path, const char *submodel)
     snprintf (opening->path, sizeof opening->path, "%s", path);
     snprintf (opening->submodel, sizeof opening->submodel, "%s", submodel);
     snprintf (opening->variant, sizeof opening->variant, "%s", bed->variant);
+    opening->variant_soft = bed->variant_soft;
     opening->base = bed->base;
     opening->type = bed->type;
     opening->open = bed->kind->open;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Models to measure loaders with: files of real bytes or of holes, with the manifest that an install leaves, and their records."""
+"""Models to measure loaders with: files of real bytes or of holes, with the manifest that an install leaves, their records, and
+their end."""
 from __future__ import annotations
 
 import ctypes
@@ -12,6 +13,8 @@ from typing import Any
 import numpy
 
 import make_models
+import modelyard
+from yard import wait_for
 
 TENSORS = 2000  # of a large diffusion or language model
 CHUNK = 8 << 20  # of a manifest's checksums (the installer's)
@@ -52,6 +55,36 @@ def add(yard: Any, client: Any, path: str, number: int) -> str:
     key = f"{number:032x}"
     client.ask("record.add", {"config": _config(yard, path, key)})
     return key
+
+
+def place_of(client: Any, device: str) -> str:
+    """Of the loader that serves it."""
+    places = [row["place"] for row in client.ask("yard.actors")["actors"]]
+    return next(place for place in places if place.startswith("loader/") and place.endswith("/" + device))
+
+
+def evict(client: Any, key: str, place: str = "") -> None:
+    """All of its memory goes. The loader hears of an attachment's end on that attachment's own socket: perhaps after our ask."""
+    suffix = f"@{place}" if place else ""
+
+    def evicted() -> bool:
+        try:
+            client.ask("load.evict" + suffix, {"key": key})
+        except modelyard.Conflict:
+            return False
+        return True
+
+    def gone() -> bool:
+        now = client.ask("load.device" + suffix)
+        return now["held_bytes"] == now["draining_bytes"] == now["reserved_bytes"] == 0
+    wait_for(evicted, what="the end of the attachment")
+    wait_for(gone, what="the end of the model")
+
+
+def cached_share(client: Any, place: str = "") -> float:
+    """How much of all that a loader has read came from the page cache, 0 to 1; of loads that began cold it ought to be none."""
+    now = client.ask("load.device" + (f"@{place}" if place else ""))
+    return now["cached_bytes"] / max(now["read_bytes"], 1)
 
 
 def _config(yard: Any, path: str, key: str) -> dict:

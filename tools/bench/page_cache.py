@@ -51,7 +51,7 @@ def drop(path: str) -> float:
     processes.forget_pages(path)
     kept = held(path)
     if kept > LEFT_MAX:
-        raise OSError(f"the kernel keeps {kept:.1%} of {path} in the page cache (is it mapped somewhere?): nothing cold can be measured")
+        raise OSError(f"the kernel keeps {kept:.1%} of {path} in the page cache (is it mapped somewhere?): this is not cold")
     return kept
 
 
