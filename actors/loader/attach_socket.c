@@ -14,6 +14,8 @@
 #define BACKLOG 128 /* clients between connect and accept; a turn of the loop takes them all */
 #define PREFIX "attach-"
 #define SUFFIX ".sock"
+#define UNBORN \
+    ".made" /* as long; of a socket that nobody listens on yet, which others would take for a dead one */
 #define OWN_PATH_SIZE 40 /* "/proc/4194304/ns/pid" */
 #define NAMESPACE_SIZE 64 /* "pid:[4026531836]" */
 
@@ -65,21 +67,23 @@ int loader_attach_socket_open (const char *run, const char *instance, char *ret_
                                yard_error_t *error)
 {
     struct sockaddr_un address;
-    char path [PATH_MAX];
+    char unborn [PATH_MAX], path [PATH_MAX];
     remove_leftovers (run);
+    snprintf (unborn, sizeof unborn, "%s/" PREFIX "%s" UNBORN, run, instance);
     snprintf (path, sizeof path, "%s/" PREFIX "%s" SUFFIX, run, instance);
-    int rc = address_of (path, &address, error);
+    int rc = address_of (unborn, &address, error);
     if (rc)
         return rc;
     int fd = socket (AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return yard_error_errno (error, errno, "cannot make the attach socket");
-    if (bind (fd, (const struct sockaddr *) &address, sizeof address) < 0 || chmod (path, 0600) < 0 ||
-        listen (fd, BACKLOG) < 0) {
+    if (bind (fd, (const struct sockaddr *) &address, sizeof address) < 0 || chmod (unborn, 0600) < 0 ||
+        listen (fd, BACKLOG) < 0 || rename (unborn, path) < 0) {
         rc = yard_error_errno (error, errno, "cannot listen at %s", path);
         close (fd);
         return rc;
     }
+    address_of (path, &address, NULL); /* as long as the other: it fits */
     snprintf (ret_path, YARD_SOCKET_PATH_MAX + 1, "%s", address.sun_path);
     *ret_fd = fd;
     return 0;

@@ -44,10 +44,9 @@ static bool names (const manifest_file_t *row, const loader_opening_t *opening, 
 static bool read_digits (const char *digits, uint32_t *ret)
 {
     char text [CRC_DIGITS + 1] = { 0 };
-    char *end;
     memcpy (text, digits, CRC_DIGITS);
-    *ret = (uint32_t) strtoul (text, &end, 16);
-    return *end == 0;
+    *ret = (uint32_t) strtoul (text, NULL, 16);
+    return strspn (text, "0123456789abcdefABCDEF") == CRC_DIGITS; /* strtoul takes signs and blanks, too */
 }
 
 static int take (const manifest_file_t *row, loader_checksums_t *ret, yard_error_t *error)
@@ -90,6 +89,18 @@ static int match (loader_opening_t *opening, const manifest_t *manifest)
     return 0;
 }
 
+/*  The parser speaks of messages; this is a file, and its reader has to know which. */
+static int read_manifest (loader_opening_t *opening, const char *text, size_t size, yard_arena_t *arena,
+                          manifest_t *ret)
+{
+    yard_error_t why = { 0 };
+    if (yard_wire_from_json (manifest_type (), text, size, YARD_WIRE_ANSWER, arena, ret, &why) == 0)
+        return 0;
+    return yard_error (&opening->error, YARD_INVALID_FILE,
+                       "the manifest of %.200s cannot be read (%.200s); install the model again",
+                       opening->path, why.text);
+}
+
 static int parse (loader_opening_t *opening, const loader_file_t *file)
 {
     yard_error_t *error = &opening->error;
@@ -104,7 +115,7 @@ static int parse (loader_opening_t *opening, const loader_file_t *file)
         abort ();
     int rc = loader_file_read (file, 0, text, size, error);
     if (rc == 0)
-        rc = yard_wire_from_json (manifest_type (), text, size, YARD_WIRE_ANSWER, arena, &manifest, error);
+        rc = read_manifest (opening, text, size, arena, &manifest);
     if (rc == 0)
         rc = match (opening, &manifest);
     free (text);

@@ -11,7 +11,7 @@
 #include "actors/loader/opening.h"
 
 /*  Fills opening->model->checksums where there is something to say. Blocks on the disk. invalid_file: there is a manifest, and it
- *  cannot be read. */
+ *  cannot be read; too_large. */
 int loader_checksums_read (loader_opening_t *opening);
 
 #endif

@@ -10,7 +10,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/queue.h>
+#include <time.h>
 #include "actors/ground/log.h"
+
+#define LOOK_NS 1000000 /* between two looks: a chunk takes no less, on the fastest link */
 
 typedef struct item_t {
     STAILQ_ENTRY (item_t) link;
@@ -33,9 +36,11 @@ struct loader_device_thread_t {
     loader_device_t *device;
     loader_device_about_t about;
     pthread_t thread;
-    pthread_mutex_t lock; /* of queue, opened, closing */
+    pthread_mutex_t lock; /* of queue, look, opened, closing */
     pthread_cond_t changed;
     struct items_t queue;
+    loader_device_look_fn *look; /* NULL: nothing is watched */
+    void *look_argument;
     bool opened, closing;
     yard_error_t open_error;
     /*  The thread's own. */
@@ -89,7 +94,7 @@ static void end_copy (loader_device_thread_t *self, item_t *item)
         item->error.code = verify (self, &item->copy, &item->error);
     if (item->event)
         keep_event (self, item->event);
-    item->copy.copied (item->copy.argument, item->copy.index, &item->error);
+    item->copy.copied (item->copy.argument, &item->copy, &item->error);
     free (item);
 }
 
@@ -162,11 +167,24 @@ static void tell_opened (loader_device_thread_t *self, int code)
     pthread_mutex_unlock (&self->lock);
 }
 
-/*  The next piece of work; NULL: there is none now (copies are under way), or ever (*ret_over). */
+/*  Until there is work, or it is time for another look. */
+static void rest (loader_device_thread_t *self)
+{
+    struct timespec until;
+    clock_gettime (CLOCK_MONOTONIC, &until);
+    until.tv_nsec += LOOK_NS;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_cond_timedwait (&self->changed, &self->lock, &until);
+}
+
+/*  The next piece of work; NULL: there is none now (copies are under way, something is watched), or ever (*ret_over). */
 static item_t *next_item (loader_device_thread_t *self, bool *ret_over)
 {
     pthread_mutex_lock (&self->lock);
-    while (STAILQ_EMPTY (&self->queue) && STAILQ_EMPTY (&self->under_way) && !self->closing)
+    if (STAILQ_EMPTY (&self->queue) && self->look)
+        rest (self);
+    while (STAILQ_EMPTY (&self->queue) && STAILQ_EMPTY (&self->under_way) && !self->look && !self->closing)
         pthread_cond_wait (&self->changed, &self->lock);
     item_t *item = STAILQ_FIRST (&self->queue);
     if (item)
@@ -174,6 +192,18 @@ static item_t *next_item (loader_device_thread_t *self, bool *ret_over)
     *ret_over = !item && self->closing && STAILQ_EMPTY (&self->under_way);
     pthread_mutex_unlock (&self->lock);
     return item;
+}
+
+/*  true: something is still watched, so nobody may wait for a copy alone. */
+static bool watch (loader_device_thread_t *self)
+{
+    pthread_mutex_lock (&self->lock);
+    loader_device_look_fn *look = self->look;
+    void *argument = self->look_argument;
+    pthread_mutex_unlock (&self->lock);
+    if (look && !look (argument, self->class, self->device))
+        loader_device_thread_watch (self, NULL, NULL);
+    return look != NULL;
 }
 
 static void close_device (loader_device_thread_t *self)
@@ -196,7 +226,8 @@ static void *run (void *argument)
             run_job (self, item);
         else if (item)
             begin_copy (self, item);
-        end_copies (self, !item);
+        bool watched = watch (self);
+        end_copies (self, !item && !watched);
     }
     close_device (self);
     return NULL;
@@ -239,7 +270,11 @@ int loader_device_thread_new (const char *device, loader_export_t wish, bool ver
     self->verify = verify;
     self->mail = mail;
     pthread_mutex_init (&self->lock, NULL);
-    pthread_cond_init (&self->changed, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init (&monotonic);
+    pthread_condattr_setclock (&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init (&self->changed, &monotonic);
+    pthread_condattr_destroy (&monotonic);
     STAILQ_INIT (&self->queue);
     STAILQ_INIT (&self->under_way);
     int rc = start (self, error);
@@ -286,6 +321,16 @@ void loader_device_thread_do (loader_device_thread_t *self, loader_device_work_f
 void loader_device_thread_copy (loader_device_thread_t *self, const loader_device_copy_t *copy)
 {
     put (self, &(item_t){ .copy = *copy });
+}
+
+void loader_device_thread_watch (loader_device_thread_t *self, loader_device_look_fn *look, void *argument)
+{
+    pthread_mutex_lock (&self->lock);
+    assert (!look || !self->look);
+    self->look = look;
+    self->look_argument = argument;
+    pthread_cond_broadcast (&self->changed);
+    pthread_mutex_unlock (&self->lock);
 }
 
 const loader_device_about_t *loader_device_thread_about (const loader_device_thread_t *self)

@@ -22,15 +22,20 @@ typedef int (loader_device_work_fn) (void *argument, const loader_device_class_t
 /*  On the loop. error->code is 0 on success. */
 typedef void (loader_device_done_fn) (void *argument, const yard_error_t *error);
 
-typedef struct {
+typedef struct loader_device_copy_t {
     loader_memory_t *memory;
     uint64_t to;
     const void *data;
     size_t size;
     unsigned index; /* the caller's */
-    void (*copied) (void *argument, unsigned index, const yard_error_t *error); /* on the device thread */
+    /*  On the device thread. */
+    void (*copied) (void *argument, const struct loader_device_copy_t *copy, const yard_error_t *error);
     void *argument;
 } loader_device_copy_t;
+
+/*  Looks at something that goes on by itself on the device. On the device thread; true: look again. */
+typedef bool (loader_device_look_fn) (void *argument, const loader_device_class_t *class,
+                                      loader_device_t *device);
 
 /*  Opens the device on its new thread, and waits for that (a CUDA context takes a second). */
 /*  verify: each copy is read back and compared before it counts (integrity); half the speed. */
@@ -43,6 +48,9 @@ void loader_device_thread_destroy (loader_device_thread_t **self_p);
 void loader_device_thread_do (loader_device_thread_t *self, loader_device_work_fn *work,
                               loader_device_done_fn *done, void *argument);
 void loader_device_thread_copy (loader_device_thread_t *self, const loader_device_copy_t *copy);
+/*  Every millisecond, and after every piece of work, until it returns false. One at a time; look NULL: no more, which is to be said on
+ *  the device thread. */
+void loader_device_thread_watch (loader_device_thread_t *self, loader_device_look_fn *look, void *argument);
 
 /*  As it was when the device was opened. */
 const loader_device_about_t *loader_device_thread_about (const loader_device_thread_t *self);

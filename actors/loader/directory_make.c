@@ -67,6 +67,17 @@ static int add_tensors (yard_directory_writer_t *writer, loader_model_t *model, 
     return 0;
 }
 
+/*  Holes cost nothing, so a file may say that it has more than any memory. */
+static int add_bytes (loader_model_t *model, const loader_file_t *file, yard_error_t *error)
+{
+    if (file->identity.bytes > YARD_SAFE_INTEGER - model->bytes)
+        return yard_error (error, YARD_INVALID_FILE,
+                           "%s makes the model larger than any is (2^53 bytes); install the model again",
+                           file->name);
+    model->bytes += file->identity.bytes;
+    return 0;
+}
+
 static int write_all (int fd, const char *data, size_t size, yard_error_t *error)
 {
     while (size > 0) {
@@ -107,7 +118,8 @@ int loader_directory_make (loader_model_t *model, const loader_header_t *headers
     yard_buffer_init (&bytes, YARD_DIRECTORY_BYTES_MAX);
     for (size_t at = 0; rc == 0 && at < model->file_count; at++) {
         rc = add_tensors (writer, model, (uint32_t) at, &headers [at].tensors, pick, error);
-        model->bytes += model->files [at].identity.bytes;
+        if (rc == 0)
+            rc = add_bytes (model, &model->files [at], error);
     }
     if (rc == 0 && pick->prefix && model->tensors == 0)
         rc = yard_error (

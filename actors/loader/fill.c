@@ -9,6 +9,9 @@
 #include <fcntl.h>
 #include "actors/ground/clock.h"
 #include "actors/ground/fault.h"
+#include "actors/loader/spread_group.h"
+#include "actors/loader/spread_share.h"
+#include "actors/loader/spread_slice.h"
 #include "actors/loader/tier_inside.h"
 
 static int64_t now_ns (void)
@@ -113,9 +116,28 @@ static void discarded (loader_fill_t *self)
     loader_tier_stir (tier);
 }
 
+static void tell_group (loader_fill_t *self, loader_group_t *group)
+{
+    pthread_mutex_lock (&self->lock);
+    self->group = group;
+    pthread_mutex_unlock (&self->lock);
+}
+
+/*  From now on the fill goes on by itself. */
+static const loader_fill_sharing_t *end_sharing (loader_fill_t *self)
+{
+    const loader_fill_sharing_t *sharing = self->wish.sharing;
+    self->wish.sharing = NULL;
+    tell_group (self, NULL);
+    return sharing;
+}
+
 /*  Why is kept where the discard does not overwrite it. */
 static void fail (loader_fill_t *self, const yard_error_t *error)
 {
+    const loader_fill_sharing_t *sharing = end_sharing (self);
+    if (sharing)
+        sharing->failed (sharing->argument);
     self->copy_error = *error;
     run (self, do_discard, discarded);
 }
@@ -165,11 +187,14 @@ static void finished (loader_fill_t *self)
         return;
     for (uint32_t at = 0; at < self->source_count; at++)
         self->wish.model->checked_bytes += checked_of (self, at);
+    loader_reservation_shrink (self->reservation, self->need);
     loader_tier_hold (self->tier, self->wish.model, &self->reservation);
     end (self, &self->error);
 }
 
 /*  --- read */
+
+static void read_what_lacks (loader_fill_t *self);
 
 static void read_over (void *argument)
 {
@@ -177,7 +202,16 @@ static void read_over (void *argument)
     phase (self, "read");
     if (self->copy_error.code)
         self->error = self->copy_error;
-    if (!over (self))
+    if (self->again && !self->cancelled) {
+        read_what_lacks (self);
+        return;
+    }
+    if (over (self))
+        return;
+    if (self->wish.sharing) {
+        self->step = LOADER_FILL_HELD;
+        self->wish.sharing->read_over (self->wish.sharing->argument);
+    } else
         run (self, do_finish, finished);
 }
 
@@ -193,31 +227,43 @@ static void on_read_done (void *argument, const yard_error_t *error)
 }
 
 /*  On the device thread: the slot's bytes have left it. */
-static void on_copied (void *argument, unsigned index, const yard_error_t *error)
+static void on_copied (void *argument, const loader_device_copy_t *copy, const yard_error_t *error)
 {
     loader_fill_t *self = argument;
     pthread_mutex_lock (&self->lock);
     loader_read_t *read = self->read; /* lives: its done waits for this slot */
+    loader_group_t *group = self->group; /* lives: it leaves on this thread, after we are back */
     if (error->code && !self->copy_error.code) {
         self->copy_error = *error;
         loader_read_cancel (read);
     }
     pthread_mutex_unlock (&self->lock);
-    loader_slot_return (read, index);
+    if (group && error->code == 0)
+        loader_group_copied (group, copy->to, copy->size);
+    loader_slot_return (read, copy->index);
 }
 
 /*  On a thread of the reader. */
 static void on_filled (void *argument, const loader_slot_t *slot)
 {
     loader_fill_t *self = argument;
-    loader_device_thread_copy (self->tier->device,
-                               &(loader_device_copy_t){ .memory = self->wish.model->allocation,
-                                                        .to = slot->to,
-                                                        .data = slot->data,
-                                                        .size = slot->size,
-                                                        .index = slot->index,
-                                                        .copied = on_copied,
-                                                        .argument = self });
+    loader_device_copy_t copy = { .memory = self->wish.model->allocation,
+                                  .to = slot->to,
+                                  .data = slot->data,
+                                  .size = slot->size,
+                                  .index = slot->index,
+                                  .copied = on_copied,
+                                  .argument = self };
+    if (slot->to >= LOADER_PACKED)
+        loader_slice_pack (&self->wish.model->plan, slot, &copy.to, &copy.size);
+    if (copy.size > 0) {
+        loader_device_thread_copy (self->tier->device, &copy);
+        return;
+    }
+    pthread_mutex_lock (&self->lock);
+    loader_read_t *read = self->read;
+    pthread_mutex_unlock (&self->lock);
+    loader_slot_return (read, slot->index);
 }
 
 static int start_reading (loader_fill_t *self, yard_error_t *error)
@@ -230,7 +276,6 @@ static int start_reading (loader_fill_t *self, yard_error_t *error)
                                       .source_count = self->source_count,
                                       .runs = self->runs,
                                       .run_count = self->run_count,
-                                      .memory = tier->device ? NULL : self->wish.model->memory,
                                       .filled = tier->device ? on_filled : NULL,
                                       .done = on_read_done,
                                       .argument = self,
@@ -242,6 +287,36 @@ static int start_reading (loader_fill_t *self, yard_error_t *error)
     rc = loader_read_start (tier->reader, &wish, &self->read, error);
     pthread_mutex_unlock (&self->lock);
     return rc;
+}
+
+/*  Reads the runs of the fill; one that cannot begin has failed. */
+static void read_runs (loader_fill_t *self)
+{
+    self->bytes = 0;
+    for (size_t at = 0; at < self->run_count; at++)
+        self->bytes += self->runs [at].bytes;
+    yard_error_t error = { 0 };
+    error.code = start_reading (self, &error);
+    if (error.code)
+        fail (self, &error);
+}
+
+static void take_runs (loader_fill_t *self, loader_run_t *runs, size_t count)
+{
+    free (self->own_runs);
+    self->runs = self->own_runs = runs;
+    self->run_count = count;
+}
+
+static void read_what_lacks (loader_fill_t *self)
+{
+    const loader_plan_t *plan = &self->wish.model->plan;
+    loader_run_t *runs;
+    size_t count = loader_share_rest (plan->runs, plan->run_count, self->good, &runs);
+    self->again = false;
+    self->copy_error = (yard_error_t){ 0 };
+    take_runs (self, runs, count);
+    read_runs (self);
 }
 
 /*  --- prepare */
@@ -257,12 +332,11 @@ static void prepared (loader_fill_t *self)
     phase (self, "prepare");
     if (over (self))
         return;
-    for (size_t at = 0; at < self->run_count; at++)
-        self->bytes += self->runs [at].bytes;
-    yard_error_t error = { 0 };
-    error.code = start_reading (self, &error);
-    if (error.code)
-        fail (self, &error);
+    if (self->wish.sharing) {
+        self->step = LOADER_FILL_HELD;
+        self->wish.sharing->prepared (self->wish.sharing->argument, self);
+    } else
+        read_runs (self);
 }
 
 /*  --- room */
@@ -307,12 +381,21 @@ int loader_fill_start (loader_tier_t *self, const loader_fill_wish_t *wish, load
     if (!fill)
         abort ();
     *fill = (loader_fill_t){ .tier = self, .wish = *wish, .mark_ns = now_ns () };
-    const loader_room_wish_t room = { .bytes = loader_tier_need (self, wish->model),
-                                      .priority = wish->priority,
-                                      .deadline_ms = wish->deadline_ms,
-                                      .answer = on_room,
-                                      .argument = fill };
+    if (wish->sharing)
+        wish->model->padding = loader_share_padding ((unsigned) wish->sharing->ranks);
+    fill->need = loader_tier_need (self, wish->model);
+    uint64_t extra = wish->sharing ? wish->sharing->extra_bytes : 0;
+    loader_room_wish_t room = { .bytes = fill->need + extra,
+                                .priority = wish->priority,
+                                .deadline_ms = wish->deadline_ms,
+                                .answer = on_room,
+                                .argument = fill };
     int rc = loader_ledger_ask (self->ledger, &room, &fill->reservation, error);
+    if (rc == YARD_OUT_OF_MEMORY && extra > 0) {
+        room.bytes = fill->need;
+        fill->apart = true;
+        rc = loader_ledger_ask (self->ledger, &room, &fill->reservation, error);
+    }
     if (rc) {
         free (fill);
         return rc;
@@ -344,18 +427,78 @@ void loader_fill_cancel (loader_fill_t *self)
         loader_tier_stir (tier);
         return;
     }
+    if (self->step == LOADER_FILL_HELD) {
+        over (self);
+        return;
+    }
     pthread_mutex_lock (&self->lock);
     if (self->read)
         loader_read_cancel (self->read);
     pthread_mutex_unlock (&self->lock);
 }
 
+/*  --- shared */
+
+loader_model_t *loader_fill_model (const loader_fill_t *self)
+{
+    return self->wish.model;
+}
+
+bool loader_fill_is_apart (const loader_fill_t *self)
+{
+    return self->apart;
+}
+
+void loader_fill_read (loader_fill_t *self, loader_run_t *runs, size_t count, loader_group_t *group)
+{
+    assert (self->step == LOADER_FILL_HELD);
+    tell_group (self, group);
+    take_runs (self, runs, count);
+    phase (self, "join");
+    read_runs (self);
+}
+
+void loader_fill_forget_group (loader_fill_t *self)
+{
+    tell_group (self, NULL);
+}
+
+void loader_fill_finish (loader_fill_t *self)
+{
+    assert (self->step == LOADER_FILL_HELD);
+    phase (self, "gather");
+    end_sharing (self);
+    run (self, do_finish, finished);
+}
+
+void loader_fill_alone (loader_fill_t *self, uint64_t good)
+{
+    end_sharing (self);
+    self->good = good;
+    if (self->cancelled || self->step == LOADER_FILL_ASKING || self->step == LOADER_FILL_WORKING)
+        return;
+    if (self->step == LOADER_FILL_HELD) {
+        read_what_lacks (self);
+        return;
+    }
+    self->again = true;
+    pthread_mutex_lock (&self->lock);
+    if (self->read)
+        loader_read_cancel (self->read);
+    pthread_mutex_unlock (&self->lock);
+}
+
+void loader_fill_give_time (loader_fill_t *self, int64_t deadline_ms)
+{
+    self->wish.deadline_ms = deadline_ms;
+    if (self->step == LOADER_FILL_ASKING && !self->cancelled)
+        loader_reservation_give_time (self->reservation, deadline_ms);
+}
+
 void loader_fill_progress (loader_fill_t *self, uint64_t *ret_bytes, uint64_t *ret_total)
 {
     *ret_total = self->bytes;
     pthread_mutex_lock (&self->lock);
-    *ret_bytes = self->read                          ? loader_read_bytes (self->read)
-                 : self->step == LOADER_FILL_READING ? self->bytes
-                                                     : 0;
+    *ret_bytes = self->read ? loader_read_bytes (self->read) : self->bytes; /* before the read it is 0 */
     pthread_mutex_unlock (&self->lock);
 }

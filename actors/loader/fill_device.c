@@ -10,7 +10,8 @@ static int prepare (loader_fill_t *fill, const loader_device_class_t *class, loa
     fill->runs = model->plan.runs;
     fill->run_count = model->plan.run_count;
     /*  A model of files without tensors takes nothing on a device; the smallest allocation stands for it. */
-    return class->allocate (device, model->plan.bytes ? model->plan.bytes : 1, &model->allocation, error);
+    uint64_t bytes = model->plan.bytes + model->padding;
+    return class->allocate (device, bytes ? bytes : 1, &model->allocation, error);
 }
 
 static int finish (loader_fill_t *fill, const loader_device_class_t *class, loader_device_t *device,

@@ -12,10 +12,13 @@
 #include "actors/loader/tier_inside.h"
 
 #define SEALS (F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_FUTURE_WRITE)
+#define MEMORY_NAME_SIZE 250 /* memfd_create(2): 249 bytes, for people; a file's name may have 255 */
 
 static int make_memory_file (loader_file_t *file, yard_error_t *error)
 {
-    int fd = memfd_create (file->name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    char name [MEMORY_NAME_SIZE];
+    snprintf (name, sizeof name, "%.*s", MEMORY_NAME_SIZE - 1, file->name);
+    int fd = memfd_create (name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (fd < 0 || ftruncate (fd, (off_t) file->identity.bytes) < 0) {
         int saved_errno = errno;
         if (fd >= 0)

@@ -32,6 +32,8 @@ typedef struct {
     char id [LOADER_LEASE_SIZE];
     char owner [LOADER_OWNER_SIZE]; /* empty: the yard */
     char key [LOADER_KEY_SIZE], name [LOADER_NAME_SIZE], submodel [LOADER_OWNER_SIZE];
+    char
+        state [LOADER_LEASE_SIZE]; /* the host's lease of the same model's state dict (lock.c); empty: none */
     loader_model_t *model; /* used once by this lease */
     int64_t began_ms, ends_ms; /* monotonic; LOADER_FOREVER */
     size_t attachments;

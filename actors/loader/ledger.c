@@ -296,6 +296,12 @@ void loader_reservation_cancel (loader_reservation_t **self_p)
     *self_p = NULL;
 }
 
+void loader_reservation_give_time (loader_reservation_t *self, int64_t deadline_ms)
+{
+    assert (!self->granted && deadline_ms >= self->wish.deadline_ms);
+    self->wish.deadline_ms = deadline_ms;
+}
+
 void loader_reservation_shrink (loader_reservation_t *self, uint64_t bytes)
 {
     assert (self->granted && bytes <= self->wish.bytes);

@@ -97,6 +97,8 @@ int64_t loader_ledger_next_ms (const loader_ledger_t *self); /* earliest deadlin
 
 /*  Waiting or granted; gives back what it had. Takes NULL. */
 void loader_reservation_cancel (loader_reservation_t **self_p);
+/*  Of a waiting one: it waits until then. Its place stays; later than before, or it might be owed a better one. */
+void loader_reservation_give_time (loader_reservation_t *self, int64_t deadline_ms);
 /*  Of a granted one: the load needs only so much. It may not grow: cancel, and ask anew. */
 void loader_reservation_shrink (loader_reservation_t *self, uint64_t bytes);
 /*  Of a granted one: the load is done, its bytes are held and busy. How many. */

@@ -24,7 +24,7 @@ static void end_request (loader_load_t *load)
     load->self->open_loads--;
 }
 
-static void refuse (loader_load_t *load, int code, const char *text)
+void loader_load_refuse (loader_load_t *load, int code, const char *text)
 {
     if (load->config && load->op == LOADER_OP_LEASE)
         loader_load_tell_failed (load, code, text);
@@ -43,7 +43,7 @@ static void on_loaded (void *argument, const loader_loaded_t *loaded)
     if (rc == 0)
         rc = loader_load_answer (load, loaded, &error);
     if (rc) {
-        refuse (load, rc, loaded->code ? loaded->error->text : error.text);
+        loader_load_refuse (load, rc, loaded->code ? loaded->error->text : error.text);
         return;
     }
     end_request (load);
@@ -98,7 +98,7 @@ static int choose_form (const loader_load_t *load, load_form_t *ret, yard_error_
 }
 
 /*  The priority and deadline of reading, and of waiting for room. */
-static loader_wish_t wish_of (const loader_load_t *load)
+loader_wish_t loader_load_wish (const loader_load_t *load)
 {
     const load_model_ask_t *ask = load->ask;
     int64_t left = yard_request_left_ms (load->request), now = yard_now_ms (load->self->actor);
@@ -114,11 +114,11 @@ static loader_wish_t wish_of (const loader_load_t *load)
                             .deadline_ms = left > INT64_MAX - now ? LOADER_NO_DEADLINE : now + left };
 }
 
-static void go_on_with (loader_load_t *load, const model_config_t *config)
+void loader_load_go_on (loader_load_t *load, const model_config_t *config)
 {
     yard_arena_t *arena = yard_request_arena (load->request);
     yard_error_t error = { 0 };
-    load->record = (loader_phase_t){ "record", loader_microseconds_since (load->began_ns) };
+    load->record.us = loader_microseconds_since (load->began_ns);
     load->config = yard_arena_alloc (arena, sizeof *load->config);
     int rc = load->config ? 0 : yard_error (&error, YARD_TOO_LARGE, "no room for the record");
     if (rc == 0) {
@@ -127,12 +127,16 @@ static void go_on_with (loader_load_t *load, const model_config_t *config)
     }
     if (rc == 0)
         rc = choose_form (load, &load->form, &error);
+    if (rc == 0 && load->op == LOADER_OP_SPREAD) {
+        loader_spread_begin (load);
+        return;
+    }
     if (rc == 0) {
-        const loader_wish_t wish = wish_of (load);
+        const loader_wish_t wish = loader_load_wish (load);
         rc = loader_loads_want (load->self->loads, &wish, on_loaded, load, &load->waiter, &error);
     }
     if (rc) {
-        refuse (load, rc, error.text);
+        loader_load_refuse (load, rc, error.text);
         return;
     }
     if (load->op == LOADER_OP_LEASE)
@@ -149,8 +153,8 @@ static const void *hear (loader_load_t *load, const yard_outcome_t *outcome)
         return NULL;
     }
     if (outcome->code)
-        refuse (load, outcome->code,
-                outcome->text ? outcome->text : "the recorder did not answer; try again");
+        loader_load_refuse (load, outcome->code,
+                            outcome->text ? outcome->text : "the recorder did not answer; try again");
     return outcome->code ? NULL : outcome->answer;
 }
 
@@ -159,7 +163,7 @@ static void on_record (void *actor_self, void *argument, const yard_outcome_t *o
     (void) actor_self;
     const record_get_answer_t *answer = hear (argument, outcome);
     if (answer)
-        go_on_with (argument, &answer->config);
+        loader_load_go_on (argument, &answer->config);
 }
 
 static void on_records (void *actor_self, void *argument, const yard_outcome_t *outcome)
@@ -169,13 +173,14 @@ static void on_records (void *actor_self, void *argument, const yard_outcome_t *
     if (!answer)
         return;
     if (answer->records.count == 1)
-        go_on_with (argument, &answer->records.items [0].config);
+        loader_load_go_on (argument, &answer->records.items [0].config);
     else if (answer->records.count == 0)
-        refuse (argument, YARD_UNKNOWN_MODEL,
-                "no model has these attributes; record.search shows what there is");
+        loader_load_refuse (argument, YARD_UNKNOWN_MODEL,
+                            "no model has these attributes; record.search shows what there is");
     else
-        refuse (argument, YARD_AMBIGUOUS_MODEL,
-                "several models have these attributes; give more of name, base and type, or the key");
+        loader_load_refuse (
+            argument, YARD_AMBIGUOUS_MODEL,
+            "several models have these attributes; give more of name, base and type, or the key");
 }
 
 static void ask_for_record (loader_load_t *load)
@@ -222,7 +227,8 @@ static void on_request_ended (void *actor_self, yard_request_t *request, void *a
 
 static int wrong_place (const loader_t *self, yard_request_t *request, const load_model_ask_t *ask)
 {
-    const char *method = yard_request_method (request)->id;
+    char method [YARD_METHOD_NAME_MAX];
+    yard_method_name (yard_request_method (request), method);
     char *place = yard_arena_printf (yard_request_arena (request), "loader/%s/%.*s",
                                      yard_actor_node (self->actor), YARD_VIEW (ask->device));
     char *text = yard_arena_printf (yard_request_arena (request), "%s serves %s; ask %s@%s",
@@ -244,7 +250,12 @@ static loader_load_t *new_load (loader_t *self, yard_request_t *request, const l
     if (!load)
         abort ();
     *load = (loader_load_t){
-        .self = self, .op = op, .request = request, .ask = ask, .began_ns = loader_now_ns ()
+        .self = self,
+        .op = op,
+        .request = request,
+        .ask = ask,
+        .began_ns = loader_now_ns (),
+        .record.name = "record",
     };
     self->open_loads++;
     self->load_count += op == LOADER_OP_LEASE;
@@ -270,15 +281,20 @@ static int begin (loader_t *self, yard_request_t *request, const load_model_ask_
     if (!ask->has_config && !ask->has_key && !ask->has_name && !ask->has_base && !ask->has_type)
         return yard_error (yard_request_error (request), YARD_INVALID_MESSAGE,
                            "which model? Give its key, its name, base or type, or its record");
-    int rc = op == LOADER_OP_LEASE ? check_owner (request, ask) : 0;
+    int rc = op == LOADER_OP_LEASE || op == LOADER_OP_SPREAD ? check_owner (request, ask) : 0;
     if (rc)
         return rc;
     loader_load_t *load = new_load (self, request, ask, op);
     if (ask->has_config)
-        go_on_with (load, &ask->config);
+        loader_load_go_on (load, &ask->config);
     else
         ask_for_record (load);
     return 0;
+}
+
+int loader_load_spread (loader_t *self, yard_request_t *request, const load_model_ask_t *ask)
+{
+    return begin (self, request, ask, LOADER_OP_SPREAD);
 }
 
 int loader_on_load_model (loader_t *self, yard_request_t *request, const load_model_ask_t *ask)
@@ -296,9 +312,10 @@ int loader_on_load_estimate (loader_t *self, yard_request_t *request, const load
     return begin (self, request, ask, LOADER_OP_ESTIMATE);
 }
 
-int loader_load_begin (loader_t *self, yard_request_t *request, const load_model_ask_t *ask,
-                       const model_config_t *config, const loader_kind_t *kind, const char *root)
+int loader_load_open (loader_t *self, yard_request_t *request, const load_model_ask_t *ask,
+                      const loader_kind_t *kind, const char *root, loader_load_t **ret)
 {
+    *ret = NULL;
     if (ask->device.size > 0 && !yard_string_is (ask->device, yard_actor_device (self->actor)))
         return wrong_place (self, request, ask);
     int rc = check_owner (request, ask);
@@ -307,6 +324,16 @@ int loader_load_begin (loader_t *self, yard_request_t *request, const load_model
     loader_load_t *load = new_load (self, request, ask, LOADER_OP_LEASE);
     load->kind = kind;
     load->root = root;
-    go_on_with (load, config);
+    *ret = load;
     return 0;
+}
+
+int loader_load_begin (loader_t *self, yard_request_t *request, const load_model_ask_t *ask,
+                       const model_config_t *config, const loader_kind_t *kind, const char *root)
+{
+    loader_load_t *load;
+    int rc = loader_load_open (self, request, ask, kind, root, &load);
+    if (load)
+        loader_load_go_on (load, config);
+    return rc;
 }

@@ -114,8 +114,29 @@ static void add_phase (load_model_answer_t *answer, const loader_phase_t *phase)
         (load_phase_t){ .name = yard_string (phase->name), .us = phase->us };
 }
 
+/*  The runtime would refuse an answer that breaks its bounds (a file's name that is no text, found through a symlink), and the lease
+ *  would be nobody's. */
+static int check_answer (const load_model_answer_t *answer, yard_error_t *error)
+{
+    yard_buffer_t bytes;
+    yard_buffer_init (&bytes, YARD_MESSAGE_MAX);
+    int rc = yard_wire_pack (load_model_answer_type (), answer, &bytes, error);
+    yard_buffer_clear (&bytes);
+    return rc;
+}
+
+static void granted (loader_load_t *load, const loader_loaded_t *loaded, const loader_lease_t *lease)
+{
+    load->self->hit_count += loaded->shared;
+    yard_log_info ("lease.granted", "lease=%.8s key=%s submodel=%s owner=%s shared=%d", lease->id, lease->key,
+                   YARD_QUOTED (lease->submodel), lease->owner [0] ? lease->owner : "yard",
+                   (int) loaded->shared);
+    loader_load_tell (load, &model_load_completed_event, loaded->model->precision);
+}
+
+/*  With a code nothing was answered. */
 static int answer_lease (loader_load_t *load, const loader_loaded_t *loaded, const loader_lease_t *lease,
-                         const char *view, int64_t lease_began_ns)
+                         const char *view, int64_t lease_began_ns, yard_error_t *error)
 {
     const loader_t *self = load->self;
     const loader_model_t *model = loaded->model;
@@ -143,6 +164,10 @@ static int answer_lease (loader_load_t *load, const loader_loaded_t *loaded, con
         add_phase (&answer, &loaded->phases [at]);
     add_phase (&answer, &(loader_phase_t){ "lease", loader_microseconds_since (lease_began_ns) });
     answer.took_us = loader_microseconds_since (load->began_ns);
+    int rc = check_answer (&answer, error);
+    if (rc)
+        return rc;
+    granted (load, loaded, lease);
     return yard_reply (load->request, &answer);
 }
 
@@ -155,21 +180,17 @@ static int lease (loader_load_t *load, const loader_loaded_t *loaded, yard_error
     int rc = grant (load, loaded->model, &lease, error);
     if (rc)
         return rc;
-    rc = loader_views_add (&self->views, lease->id, loaded->model, view, error);
+    view [0] = 0;
+    if (loaded->model->form != load_form_device) /* there are no files to be opened by a path */
+        rc = loader_views_add (&self->views, lease->id, loaded->model, view, error);
     if (rc == 0 && FAULT ("loader.after_lease"))
         rc = yard_error (error, YARD_INTERNAL, "a test broke this load after its lease");
-    if (rc) {
-        loader_lease_t *granted;
-        if (loader_leases_find (self->leases, yard_string (lease->id), &granted, NULL) == 0)
-            loader_leases_end (self->leases, granted, error->text);
-        return rc;
-    }
-    self->hit_count += loaded->shared;
-    yard_log_info ("lease.granted", "lease=%.8s key=%s submodel=%s owner=%s shared=%d", lease->id, lease->key,
-                   YARD_QUOTED (lease->submodel), lease->owner [0] ? lease->owner : "yard",
-                   (int) loaded->shared);
-    loader_load_tell (load, &model_load_completed_event, loaded->model->precision);
-    return answer_lease (load, loaded, lease, view, lease_began_ns);
+    if (rc == 0)
+        rc = answer_lease (load, loaded, lease, view, lease_began_ns, error);
+    loader_lease_t *row;
+    if (rc && loader_leases_find (self->leases, yard_string (lease->id), &row, NULL) == 0)
+        loader_leases_end (self->leases, row, error->text);
+    return rc;
 }
 
 /*  --- a word, an estimate */
@@ -184,9 +205,10 @@ static void read_ahead (void *argument)
 
 static void read_ahead_begun (void *actor_self, void *argument)
 {
-    (void) actor_self;
+    loader_t *self = actor_self;
     loader_model_t *model = argument;
     loader_model_drop (&model);
+    loader_loads_sweep (self->loads);
 }
 
 /*  A mapped model has no memory of its own to be in; its files come into the page cache, and the answer does not wait for that. */

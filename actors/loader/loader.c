@@ -8,9 +8,10 @@
  *
  *  Tour: load.c is the way of one ask, load_answer.c its end; loads.c shares equal ones; opening.c and the loader_*.c files do the
  *  disk's part on the pool; tier.c and fill.c give a model memory, with ledger.c, lru.c, read.c and device_thread.c; leases.c, attach.c
- *  and views.c are what a client then holds.
+ *  and views.c are what a client then holds. One model on several GPUs: spread_ask.c and spread.c lead, spread_part.c and
+ *  spread_exchange.c are each device's part, spread_group.c speaks NCCL's language, spread_share.c and spread_slice.c do the sums.
  */
-#include "actors/loader/loader.h"
+#include "actors/loader/spread_part.h"
 
 #define ORPHAN_MS \
     30000 /* a job's lease without a word has as long; who is attached keeps the memory, others load again */
@@ -39,6 +40,7 @@ static void on_lease_over (void *argument, const loader_lease_t *lease, const ch
 {
     loader_t *self = argument;
     loader_views_remove (&self->views, lease->id);
+    loader_lock_over (self, lease);
     yard_log_info ("lease.over", "lease=%.8s key=%s attachments=%zu why=%s", lease->id, lease->key,
                    lease->attachments, YARD_QUOTED (why));
 }
@@ -106,6 +108,7 @@ static int loader_open (void *argument, yard_actor_t *actor, yard_error_t *error
     if (rc)
         return rc;
     self->loads = loader_loads_new (actor, self->registry, self->tier);
+    self->parts = loader_parts_new (self);
     self->leases = loader_leases_new (yard_actor_configuration (actor)->loader.leases_max, &ends);
     self->lease_timer = yard_timer_new (actor, on_lease_time, NULL);
     self->progress_timer = yard_timer_new (actor, loader_on_progress, NULL);
@@ -117,6 +120,9 @@ static void loader_welcomed (void *argument, bool new_epoch)
     loader_t *self = argument;
     if (!new_epoch)
         return;
+    loader_remotes_welcomed (self);
+    loader_parts_leader_gone (self->parts, NULL);
+    loader_spreads_forget (self);
     size_t count = loader_leases_orphan (self->leases, yard_now_ms (self->actor) + ORPHAN_MS);
     if (count == 0)
         return;
@@ -127,6 +133,8 @@ static void loader_welcomed (void *argument, bool new_epoch)
 static void loader_client_gone (void *argument, yard_string_t client)
 {
     loader_t *self = argument;
+    loader_parts_leader_gone (self->parts, &client);
+    loader_spreads_client_gone (self, client);
     if (loader_leases_end_owner (self->leases, client) > 0)
         loader_leases_changed (self);
 }
@@ -134,21 +142,25 @@ static void loader_client_gone (void *argument, yard_string_t client)
 /*  Leases end with this process in any case; an attached client keeps its descriptors and mappings. */
 static size_t loader_drain (void *argument)
 {
-    const loader_t *self = argument;
+    loader_t *self = argument;
+    loader_remotes_drain (self);
     return self->open_loads + loader_loads_under_way (self->loads);
 }
 
 static void loader_close (void *argument)
 {
     loader_t *self = argument;
-    loader_attach_destroy (&self->attach);
+    loader_remotes_close (self);
     if (self->loads)
         loader_loads_cancel (self->loads);
     if (self->tier)
         loader_tier_close (self->tier);
+    loader_attach_destroy (&self->attach); /* the last use of a model may end here, and the pool is closed */
+    loader_parts_destroy (&self->parts);
     loader_leases_destroy (&self->leases);
     loader_loads_destroy (&self->loads);
     loader_tier_destroy (&self->tier);
+    loader_spreads_close (self);
     loader_registry_destroy (&self->registry);
     yard_timer_destroy (&self->lease_timer);
     yard_timer_destroy (&self->progress_timer);
@@ -157,8 +169,15 @@ static void loader_close (void *argument)
 static const yard_route_t routes [] = {
     HANDLE (loader_t, load_model, loader_on_load_model),
     HANDLE (loader_t, load_path, loader_on_load_path),
+    HANDLE (loader_t, load_remote, loader_on_load_remote),
     HANDLE (loader_t, load_prefetch, loader_on_load_prefetch),
     HANDLE (loader_t, load_estimate, loader_on_load_estimate),
+    HANDLE (loader_t, load_spread, loader_on_load_spread),
+    HANDLE (loader_t, load_turn, loader_on_load_turn),
+    HANDLE (loader_t, load_join, loader_on_load_join),
+    HANDLE (loader_t, load_gather, loader_on_load_gather),
+    HANDLE (loader_t, load_complete, loader_on_load_complete),
+    HANDLE (loader_t, load_leave, loader_on_load_leave),
     HANDLE (loader_t, load_lock, loader_on_load_lock),
     HANDLE (loader_t, load_release, on_load_release),
     HANDLE (loader_t, load_evict, loader_on_load_evict),

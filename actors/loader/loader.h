@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /*  loader.h - the loader's struct, for the files that handle its asks
  *
- *  load.c is the way of one load, load_answer.c what its asker gets, load_path.c loads without a record, lock.c goes on with a lease,
+ *  load.c is the way of one load, load_answer.c what its asker gets, load_path.c and load_remote.c load without a record, lock.c goes on with a lease,
  *  cache.c looks at what is in memory and evicts; loader.c is the rest.
  */
 #ifndef LOADER_LOADER_H
@@ -11,6 +11,8 @@
 #include "actors/loader/leases.h"
 #include "actors/loader/loads.h"
 #include "actors/loader/views.h"
+
+typedef struct loader_parts_t loader_parts_t;
 
 typedef struct {
     yard_actor_t *actor;
@@ -22,6 +24,9 @@ typedef struct {
     loader_views_t views;
     yard_timer_t *lease_timer; /* fires when the next lease's time is over */
     yard_timer_t *progress_timer; /* fires while loads read */
+    loader_parts_t *parts; /* of spreads, in which this device takes part (spread_part.c) */
+    struct loader_spread_t *spreads; /* that this loader leads (spread.c) */
+    struct loader_remote_t *remotes; /* loads that wait for their download (load_remote.c) */
     size_t open_loads; /* asks that are not answered yet */
     uint64_t load_count, hit_count; /* asks of load.model since the start, and those whose model was there */
 } loader_t;
@@ -30,7 +35,8 @@ typedef struct {
 typedef enum {
     LOADER_OP_LEASE,
     LOADER_OP_PREFETCH,
-    LOADER_OP_ESTIMATE
+    LOADER_OP_ESTIMATE,
+    LOADER_OP_SPREAD /* of load.spread: ends where the record is known */
 } loader_op_t;
 
 /*  One ask for a load. Lives from the ask to the later of two ends: that of the request (which the runtime may end: deadline, asker
@@ -57,6 +63,13 @@ int loader_on_load_estimate (loader_t *self, yard_request_t *request, const load
 /*  Begins a load whose record is known: config is copied. kind and root as in loader_load_t. */
 int loader_load_begin (loader_t *self, yard_request_t *request, const load_model_ask_t *ask,
                        const model_config_t *config, const loader_kind_t *kind, const char *root);
+/*  The same in two steps, for loads whose record is known later. *ret is NULL where the request was answered, or is to be answered with the
+ *  code; else it is gone on with, or refused, or freed by whoever finds its request ended. */
+int loader_load_open (loader_t *self, yard_request_t *request, const load_model_ask_t *ask,
+                      const loader_kind_t *kind, const char *root, loader_load_t **ret);
+void loader_load_go_on (loader_load_t *load, const model_config_t *config);
+void loader_load_refuse (loader_load_t *load, int code, const char *text);
+loader_wish_t loader_load_wish (const loader_load_t *load);
 uint64_t loader_microseconds_since (int64_t ns);
 int64_t loader_now_ns (void);
 
@@ -67,9 +80,31 @@ void loader_load_tell_failed (const loader_load_t *load, int code, const char *t
 
 /*  load_path.c */
 int loader_on_load_path (loader_t *self, yard_request_t *request, const load_path_ask_t *ask);
+/*  The loader of this name, else the one that fits. YARD_NOT_IMPLEMENTED lists the names. */
+int loader_path_kind (bool named, yard_string_t name, const loader_kind_t **ret, yard_error_t *error);
+/*  A record for what has none, with views of path, source and key [LOADER_KEY_SIZE], which is of the path: equal paths share a load. */
+void loader_path_config (yard_string_t path, yard_string_t source, const load_model_ask_t *as, char *key,
+                         model_config_t *ret);
+
+/*  load_remote.c */
+int loader_on_load_remote (loader_t *self, yard_request_t *request, const load_remote_ask_t *ask);
+void loader_remotes_welcomed (
+    loader_t *self); /* by another broker: who was lost with the old one may ask again, so downloads go on */
+void loader_remotes_drain (loader_t *self); /* refuses those that wait; their downloads go on */
+void loader_remotes_close (loader_t *self);
+
+/*  spread.c */
+int loader_on_load_spread (loader_t *self, yard_request_t *request, const load_spread_ask_t *ask);
+int loader_load_spread (loader_t *self, yard_request_t *request,
+                        const load_model_ask_t *ask); /* load.c: finds the record, then: */
+void loader_spread_begin (loader_load_t *load); /* takes it */
+void loader_spreads_client_gone (loader_t *self, yard_string_t client);
+void loader_spreads_forget (loader_t *self); /* another broker numbers its clients anew */
+void loader_spreads_close (loader_t *self);
 
 /*  lock.c */
 int loader_on_load_lock (loader_t *self, yard_request_t *request, const load_lock_ask_t *ask);
+void loader_lock_over (loader_t *self, const loader_lease_t *lease); /* and so is its state dict's */
 
 /*  cache.c */
 int loader_on_load_list (loader_t *self, yard_request_t *request, const load_list_ask_t *ask);

@@ -10,7 +10,9 @@
 #include "actors/ground/table.h"
 
 #define OPENINGS_MAX 256 /* under way at once; two threads open some hundred models a second */
-#define NAME_BYTES_MAX (64 + 1 + LOADER_SUBMODEL_SIZE + LOADER_VARIANT_SIZE + 2 + LOADER_MODEL_PATH_SIZE)
+#define FORM_SIZE 160 /* of load_name_t: five numbers, a loader's name, the name of slices */
+#define NAME_BYTES_MAX \
+    (64 + 1 + LOADER_SUBMODEL_SIZE + LOADER_VARIANT_SIZE + FORM_SIZE + LOADER_MODEL_PATH_SIZE)
 
 struct loader_waiter_t {
     loader_waiter_t *next;
@@ -23,7 +25,7 @@ struct loader_waiter_t {
 /*  key, part, variant, form and path, each with a 0 behind it; so key and part can be read out of it. */
 typedef struct {
     char bytes [NAME_BYTES_MAX];
-    size_t size;
+    size_t size, plain; /* plain: without the number that makes the name of a look its own */
 } load_name_t;
 
 typedef struct under_way_t {
@@ -37,6 +39,7 @@ typedef struct under_way_t {
     bool look_only, cancelled;
     int priority;
     int64_t deadline_ms, began_ms;
+    const loader_fill_sharing_t *sharing; /* NULL: nobody */
     loader_phase_t phases [2 * LOADER_PHASES_MAX];
     size_t phase_count;
     char title [256]; /* the model's name, for lists */
@@ -166,7 +169,8 @@ static void put_model (under_way_t *way, loader_model_t *model)
     memcpy (row->title, way->title, sizeof row->title);
     row->name_size = name->size;
     memcpy (row->name, name->bytes, name->size);
-    loader_model_count (model, &self->files);
+    if (!model->count)
+        loader_model_count (model, &self->files);
     yard_table_put (self->models, name->bytes, name->size, row);
 }
 
@@ -234,6 +238,7 @@ static int begin_fill (under_way_t *way, yard_error_t *error)
     if (way->cancelled || !anybody_waits (way))
         return yard_error (error, YARD_CANCELLED, "the load was cancelled");
     const loader_fill_wish_t wish = { .model = way->work->model,
+                                      .sharing = way->sharing,
                                       .priority = way->priority,
                                       .deadline_ms = way->deadline_ms,
                                       .done = filled,
@@ -241,6 +246,7 @@ static int begin_fill (under_way_t *way, yard_error_t *error)
     int rc = loader_fill_start (self->tier, &wish, &way->fill, error);
     if (rc)
         return rc;
+    loader_model_count (way->work->model, &self->files); /* open from now on, not when it is full */
     way->filling = way->work->model;
     way->work->model = NULL;
     return 0;
@@ -316,6 +322,12 @@ static int make_opening (const loader_loads_t *self, const loader_wish_t *wish, 
     work->into_memory = wish->form != load_form_mapped && !wish->look_only;
     work->onto_device = wish->form == load_form_device;
     work->open = kind->open;
+    if (wish->slices) {
+        work->slices = malloc (sizeof *work->slices);
+        if (!work->slices)
+            abort ();
+        *work->slices = *wish->slices;
+    }
     *ret = work;
     return 0;
 }
@@ -341,9 +353,10 @@ static int begin (loader_loads_t *self, const loader_wish_t *wish, const load_na
     way->priority = wish->priority;
     way->deadline_ms = wish->deadline_ms;
     way->began_ms = yard_now_ms (self->actor);
+    way->sharing = wish->sharing;
     way->name = *name;
     copy_text (way->title, sizeof way->title, wish->config->name);
-    const row_t *known = yard_table_get (self->models, name->bytes, name->size);
+    const row_t *known = yard_table_get (self->models, name->bytes, name->plain);
     if (known) {
         way->known = loader_model_use (known->model);
         loader_tier_use (self->tier, way->known); /* it must not be evicted while it is compared with */
@@ -357,14 +370,26 @@ static int begin (loader_loads_t *self, const loader_wish_t *wish, const load_na
 
 static bool write_name (loader_loads_t *self, const loader_wish_t *wish, load_name_t *ret)
 {
-    char form [24];
+    const model_config_t *config = wish->config;
+    char form
+        [FORM_SIZE]; /* and by which loader and attributes: others make another directory of the same files */
     ret->size = 0;
-    if (wish->look_only)
-        snprintf (form, sizeof form, "look %llu", (unsigned long long) ++self->serial);
-    else
-        snprintf (form, sizeof form, "%d%s", (int) wish->form, wish->variant_soft ? " soft" : "");
-    return append (ret, wish->config->key) && append (ret, wish->submodel) && append (ret, wish->variant) &&
-           append (ret, yard_string (form)) && append (ret, wish->config->path);
+    snprintf (form, sizeof form, "%d %s %d %d %d%s %s", (int) wish->form, wish->kind ? wish->kind->name : "",
+              (int) config->base, (int) config->type, (int) config->format, wish->variant_soft ? " soft" : "",
+              wish->slices ? wish->slices->name : "");
+    bool fits = append (ret, config->key) && append (ret, wish->submodel) && append (ret, wish->variant) &&
+                append (ret, yard_string (form)) && append (ret, config->path);
+    ret->plain = ret->size;
+    snprintf (form, sizeof form, "%llu", (unsigned long long) ++self->serial);
+    return fits && (!wish->look_only || append (ret, yard_string (form)));
+}
+
+/*  Whoever joins may have more time than those before; their own ends are the runtime's to tell them. */
+static void give_time (under_way_t *way, int64_t deadline_ms)
+{
+    way->deadline_ms = deadline_ms;
+    if (way->fill)
+        loader_fill_give_time (way->fill, deadline_ms);
 }
 
 int loader_loads_want (loader_loads_t *self, const loader_wish_t *wish, loader_loaded_fn *fn, void *argument,
@@ -378,6 +403,8 @@ int loader_loads_want (loader_loads_t *self, const loader_wish_t *wish, loader_l
     int rc = way ? 0 : begin (self, wish, &name, &way, error);
     if (rc)
         return rc;
+    if (wish->deadline_ms > way->deadline_ms)
+        give_time (way, wish->deadline_ms);
     loader_waiter_t *waiter = calloc (1, sizeof *waiter);
     if (!waiter)
         abort ();
@@ -418,6 +445,13 @@ void loader_loads_forget (loader_waiter_t **waiter_p)
         return;
     hide (waiter->way);
     cancel (waiter->way);
+}
+
+void loader_loads_alone (loader_waiter_t *waiter, uint64_t good)
+{
+    waiter->way->sharing = NULL;
+    if (waiter->way->fill)
+        loader_fill_alone (waiter->way->fill, good);
 }
 
 void loader_loads_cancel (loader_loads_t *self)
@@ -488,9 +522,12 @@ bool loader_loads_next (const loader_loads_t *self, size_t *at, loader_load_row_
 bool loader_loads_next_under_way (const loader_loads_t *self, size_t *at, loader_load_row_t *ret)
 {
     void *value;
-    if (!yard_table_next (self->under_way, at, &value))
-        return false;
-    const under_way_t *way = value;
+    const under_way_t *way;
+    do {
+        if (!yard_table_next (self->under_way, at, &value))
+            return false;
+        way = value;
+    } while (way->look_only || way->cancelled);
     *ret = (loader_load_row_t){ .key = way->name.bytes,
                                 .submodel = part_of (way->name.bytes),
                                 .name = way->title,

@@ -30,6 +30,8 @@ typedef struct {
     const char *root; /* below which the path is; NULL: the models directory */
     int priority;
     int64_t deadline_ms; /* monotonic; LOADER_NO_DEADLINE */
+    const loader_slices_t *slices; /* of a device: what it takes of the model; NULL: all */
+    const loader_fill_sharing_t *sharing; /* of a load that this wish begins; NULL: nobody */
 } loader_wish_t;
 
 typedef struct {
@@ -50,6 +52,8 @@ void loader_loads_destroy (loader_loads_t **self_p); /* after the runtime has re
 int loader_loads_want (loader_loads_t *self, const loader_wish_t *wish, loader_loaded_fn *fn, void *argument,
                        loader_waiter_t **ret, yard_error_t *error);
 void loader_loads_forget (loader_waiter_t **waiter_p);
+/*  Nobody shares the load any more (loader_fill_alone). */
+void loader_loads_alone (loader_waiter_t *waiter, uint64_t good);
 /*  Stops every load under way: its waiters hear YARD_CANCELLED. */
 void loader_loads_cancel (loader_loads_t *self);
 
@@ -61,7 +65,8 @@ void loader_loads_evicted (loader_loads_t *self, loader_model_t *model, char *re
 size_t loader_loads_models (const loader_loads_t *self);
 size_t loader_loads_under_way (const loader_loads_t *self);
 
-/*  What is loaded: for (size_t at = 0; loader_loads_next (self, &at, &row);) */
+/*  What is loaded, and what is being loaded but for looks and what is being cancelled:
+ *  for (size_t at = 0; loader_loads_next (self, &at, &row);) */
 typedef struct {
     const char *key, *submodel, *name;
     loader_model_t *model; /* NULL: under way */

@@ -132,6 +132,9 @@ static int look (int fd, const char *path, loader_file_t *ret, yard_error_t *err
         close (fd);
         return rc;
     }
+    /*  We read headers through this descriptor, and the rest in chunks of our own: the kernel's readahead behind a header would drag a
+     *  whole cold file through the page cache. Those who map the file have descriptors of their own. */
+    posix_fadvise (fd, 0, 0, POSIX_FADV_RANDOM);
     ret->fd = fd;
     ret->identity = (loader_identity_t){ .device = state.st_dev,
                                          .inode = state.st_ino,

@@ -31,6 +31,7 @@ void loader_opening_destroy (loader_opening_t **self_p)
         return;
     loader_model_drop (&self->model);
     free (self->known);
+    free (self->slices);
     free (self);
     *self_p = NULL;
 }
@@ -48,7 +49,9 @@ static int plan (loader_opening_t *self)
     yard_buffer_init (&bytes, YARD_DIRECTORY_BYTES_MAX);
     int rc = yard_directory_open (&directory, mapped, model->directory_bytes, &self->error);
     if (rc == 0)
-        rc = loader_plan_make (&directory, &model->plan, &bytes, &self->error);
+        rc = self->slices
+                 ? loader_slice_plan_make (&directory, self->slices, &model->plan, &bytes, &self->error)
+                 : loader_plan_make (&directory, &model->plan, &bytes, &self->error);
     munmap (mapped, model->directory_bytes);
     if (rc == 0) {
         close (model->directory_fd);
@@ -87,7 +90,7 @@ static int open_variant (loader_opening_t *self)
 void loader_opening_run (loader_opening_t *self)
 {
     self->mark_ns = now_ns ();
-    int rc = strcmp (self->models_dir, "/") == 0 ? make_real (self) : 0;
+    int rc = strcmp (self->models_dir, LOADER_ANYWHERE) == 0 ? make_real (self) : 0;
     if (rc == 0)
         rc = open_variant (self);
     if (rc == 0 && self->model && self->into_memory)

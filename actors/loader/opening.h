@@ -13,9 +13,12 @@
 #include "actors/ground/buffer.h"
 #include "actors/ground/table.h"
 #include "actors/loader/model.h"
+#include "actors/loader/spread_slice.h"
 #include "proto/messages.h"
 
 #define LOADER_MODEL_PATH_SIZE 4097 /* model_config.path */
+#define LOADER_ANYWHERE \
+    "/" /* as models directory: the path is the caller's own, and may lead through symlinks */
 #define LOADER_SUBMODEL_SIZE 65 /* load_model_ask.submodel */
 #define LOADER_VARIANT_SIZE 33 /* "fp16"; the longest label that a weights file's name may have */
 
@@ -30,6 +33,7 @@ typedef struct loader_opening_t {
     bool into_memory; /* its bytes will be read: checksums are wanted */
     bool onto_device; /* and a plan of where they lie there */
     int (*open) (struct loader_opening_t *self); /* of the loader that serves the model */
+    loader_slices_t *slices; /* and only these of it; NULL: all */
     loader_file_t *known; /* names and identities, closed; NULL: nothing is loaded yet */
     size_t known_count;
     /*  Out. */

@@ -70,12 +70,13 @@ static void place (loader_plan_t *self, place_t *at, bool aligned)
         return;
     }
     at->offset = align_up (end_of (self), DEVICE_ALIGNMENT);
+    if (!tensor->bytes)
+        return; /* nothing to place; not behind the allocation's end, where no client would take it */
     if (aligned)
         at->offset += tensor->offset % DEVICE_ALIGNMENT;
-    if (tensor->bytes)
-        self->runs [self->run_count++] = (loader_run_t){
-            .source = tensor->region, .offset = tensor->offset, .bytes = tensor->bytes, .to = at->offset
-        };
+    self->runs [self->run_count++] = (loader_run_t){
+        .source = tensor->region, .offset = tensor->offset, .bytes = tensor->bytes, .to = at->offset
+    };
 }
 
 static int by_index (const void *a, const void *b)
@@ -106,7 +107,11 @@ static void write_hash (loader_plan_t *self, const yard_buffer_t *directory)
 {
     char hex [YARD_SHA256_HEX_SIZE];
     yard_sha256_t *sha256 = yard_sha256_new ();
-    yard_sha256_update (sha256, self->runs, self->run_count * sizeof *self->runs);
+    for (size_t at = 0; at < self->run_count; at++) { /* by value: between the members lies what nobody set */
+        const loader_run_t *run = &self->runs [at];
+        const uint64_t row [] = { run->source, run->offset, run->bytes, run->to };
+        yard_sha256_update (sha256, row, sizeof row);
+    }
     yard_sha256_update (sha256, &self->bytes, sizeof self->bytes);
     yard_sha256_update (sha256, directory->data, directory->size);
     yard_sha256_hex (sha256, hex);
@@ -143,5 +148,6 @@ int loader_plan_make (const yard_directory_t *directory, loader_plan_t *ret, yar
 void loader_plan_clear (loader_plan_t *self)
 {
     free (self->runs);
+    free (self->packs);
     *self = (loader_plan_t){ 0 };
 }

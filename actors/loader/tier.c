@@ -179,11 +179,14 @@ int loader_tier_evict (loader_tier_t *self, loader_model_t *model, yard_error_t 
 
 void loader_tier_make_room (loader_tier_t *self, uint64_t bytes)
 {
+    uint64_t there = loader_ledger_bytes (self->ledger, LOADER_BYTES_FREE) +
+                     loader_ledger_bytes (self->ledger, LOADER_BYTES_COMING);
+    uint64_t idle = loader_ledger_bytes (self->ledger, LOADER_BYTES_IDLE);
     self->reason = "asked";
-    if (bytes == UINT64_MAX)
+    if (bytes > there && bytes - there >= idle)
         loader_lru_empty (self->lru);
-    else
-        loader_lru_free (self->lru, bytes);
+    else if (bytes > there)
+        loader_lru_free (self->lru, bytes - there);
     loader_tier_stir (self);
 }
 
@@ -194,7 +197,8 @@ uint64_t loader_tier_need (const loader_tier_t *self, const loader_model_t *mode
     if (!self->device)
         return model->bytes;
     uint64_t step = loader_device_thread_about (self->device)->granularity;
-    uint64_t bytes = model->plan.bytes ? model->plan.bytes : 1;
+    uint64_t bytes = model->plan.bytes + model->padding;
+    bytes = bytes ? bytes : 1;
     return step ? (bytes + step - 1) / step * step : bytes;
 }
 

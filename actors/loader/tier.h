@@ -39,8 +39,22 @@ loader_tier_about (const loader_tier_t *self); /* of a device; NULL for the host
 /*  --- filling */
 typedef struct loader_fill_t loader_fill_t;
 
+/*  Who shares the work of a fill with other devices (spread_part.c): after prepare and after each read the fill is held until it is told
+ *  how to go on. On the loop. */
+typedef struct {
+    uint64_t ranks; /* how many share at most: room for their last shares is allocated behind the model */
+    uint64_t extra_bytes; /* reserved beside the memory, given back at the end */
+    void (*prepared) (void *argument, loader_fill_t *fill); /* memory is there: loader_fill_read */
+    void (*read_over) (
+        void *argument); /* loader_fill_finish when all bytes are there, or loader_fill_alone */
+    /*  The fill comes to nothing. Whatever works on its memory ends before what is asked of the device thread next. */
+    void (*failed) (void *argument);
+    void *argument;
+} loader_fill_sharing_t;
+
 typedef struct {
     loader_model_t *model; /* its files are open; used by the caller until done */
+    const loader_fill_sharing_t *sharing; /* borrowed until done or alone; NULL: nobody */
     int priority;
     int64_t deadline_ms; /* monotonic; LOADER_NO_DEADLINE */
     /*  Once, on the loop, never from inside start. error->code is 0: the model is filled and held, and one use of its entry is the
@@ -54,7 +68,21 @@ typedef struct {
 int loader_fill_start (loader_tier_t *self, const loader_fill_wish_t *wish, loader_fill_t **ret,
                        yard_error_t *error);
 void loader_fill_cancel (loader_fill_t *self); /* done comes, with YARD_CANCELLED */
+void loader_fill_give_time (loader_fill_t *self,
+                            int64_t deadline_ms); /* to wait for room; later than before */
 void loader_fill_progress (loader_fill_t *self, uint64_t *ret_bytes, uint64_t *ret_total);
+
+/*  --- of a fill that is shared. The model's plan and allocation are there from prepared on. */
+loader_model_t *loader_fill_model (const loader_fill_t *self);
+/*  The budget has room for the model, and never for extra_bytes beside it: none are reserved. */
+bool loader_fill_is_apart (const loader_fill_t *self);
+/*  Reads these runs (taken, to be freed), telling the group of each copy. read_over follows in any case. */
+typedef struct loader_group_t loader_group_t;
+void loader_fill_read (loader_fill_t *self, loader_run_t *runs, size_t count, loader_group_t *group);
+void loader_fill_forget_group (loader_fill_t *self); /* before it is left */
+void loader_fill_finish (loader_fill_t *self); /* held: it is full */
+/*  Nobody shares it any more: reads all that belongs at `good` or behind it by itself, and finishes. The group is not told any more. */
+void loader_fill_alone (loader_fill_t *self, uint64_t good);
 
 /*  --- what is held; models that no tier holds (mapped ones) are left alone */
 void loader_tier_use (loader_tier_t *self, loader_model_t *model);

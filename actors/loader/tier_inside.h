@@ -42,7 +42,8 @@ struct loader_tier_t {
 typedef enum {
     LOADER_FILL_ASKING,
     LOADER_FILL_WORKING, /* prepare, finish or discard is under way */
-    LOADER_FILL_READING
+    LOADER_FILL_READING,
+    LOADER_FILL_HELD /* shared: until it is told how to go on */
 } loader_fill_step_t;
 
 struct loader_fill_t {
@@ -50,6 +51,9 @@ struct loader_fill_t {
     loader_fill_wish_t wish;
     loader_fill_step_t step;
     bool cancelled;
+    bool again; /* the read under way counts for nothing: what is at `good` or behind it is read anew */
+    bool apart; /* there was never room for sharing->extra_bytes */
+    uint64_t need, good;
     loader_reservation_t *reservation;
     yard_error_t error; /* of the work under way, then of the fill */
     loader_phase_t phases [LOADER_PHASES_MAX];
@@ -70,6 +74,7 @@ struct loader_fill_t {
     /*  Shared with the reader's and the device's threads. */
     pthread_mutex_t lock;
     loader_read_t *read; /* NULL before and after */
+    loader_group_t *group; /* to be told of copies; NULL = none */
     yard_error_t copy_error; /* the first */
 };
 

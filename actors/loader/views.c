@@ -141,7 +141,7 @@ static int make_parents (int folder_fd, const char *name, yard_error_t *error)
 
 static int make_links (int folder_fd, const loader_model_t *model, yard_error_t *error)
 {
-    for (size_t at = 0; model->form != load_form_device && at < model->file_count; at++) {
+    for (size_t at = 0; at < model->file_count; at++) {
         char target [LINK_SIZE];
         int rc = make_parents (folder_fd, model->files [at].name, error);
         if (rc)
