@@ -72,10 +72,11 @@ def programs(preset, pattern="", only=None):
         if pattern not in row["name"] or (only and row["name"] not in only):
             continue
         started = time.monotonic()
+        own = dict(word.split("=", 1) for one in row["properties"] if one["name"] == "ENVIRONMENT" for word in one["value"])
         if row["name"] == "simulation" and "YARD_LONG" in os.environ:
-            environment = {**environment, "YARD_SIM_SECONDS": str(SIMULATION_SECONDS)}
+            own["YARD_SIM_SECONDS"] = str(SIMULATION_SECONDS)
         try:
-            done = subprocess.run(row["command"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            done = subprocess.run(row["command"], cwd=ROOT, env={**environment, **own}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   text=True, errors="replace", timeout=PROGRAM_SECONDS + SIMULATION_SECONDS)
         except subprocess.TimeoutExpired as late:
             step(f"{row['name']} ends", False, f"it ran for {late.timeout} s")

@@ -190,8 +190,9 @@ def test_systemd_runs_the_yard_behind_all_its_walls(box_of, nginx, tmp_path):  #
     box.modelyard("install", f"{nginx.url}/far.safetensors")
     rows = [json.loads(line) for line in box.modelyard("ls", "--json").splitlines()]
     assert {row["config"]["name"] for row in rows} == {"near", "far"}
-    view = json.loads(box.modelyard("load", "near", "--json"))["view"]
-    box.run(*AS_USER, "cmp", f"{view}/near.safetensors", "/srv/models/near.safetensors")
+    for form in ("mapped", "resident"):
+        view = json.loads(box.modelyard("load", "near", "--form", form, "--json"))["view"]
+        box.run(*AS_USER, "cmp", f"{view}/near.safetensors", "/srv/models/near.safetensors")
 
     # Killed or stopped, they come back; nothing that was stored is gone.
     for unit, number in (("modelyard-broker", signal.SIGKILL), ("modelyard-recorder", signal.SIGKILL),

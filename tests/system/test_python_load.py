@@ -1,7 +1,7 @@
 """What Python makes of a loaded model: views that keep it, writes that stay private, copies that are told, and nothing copied besides.
 
 What needs the C library runs in a Python of its own: a sanitizer's runtime must be in a process from its start. What needs torch or
-PyPI's safetensors runs in a Python that has them (tools/bench/venv torch safetensors) and is skipped where there is none.
+PyPI's safetensors runs in a Python that has them (tools/venv torch safetensors) and is skipped where there is none.
 """
 import functools
 import json
@@ -43,7 +43,7 @@ def python_with(module):
     for python in (sys.executable, SECOND):
         if os.path.exists(python) and subprocess.run([python, "-c", f"import {module}"], capture_output=True).returncode == 0:
             return python
-    pytest.skip(f"no Python here has {module}: tools/bench/venv {module}")
+    pytest.skip(f"no Python here has {module}: tools/venv {module}")
 
 
 @functools.lru_cache(maxsize=None)

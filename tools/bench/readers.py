@@ -30,7 +30,7 @@ Loaded = Tuple[Tensors, Optional[Callable[[], Any]]]  # with what drops them
 
 def find_python(say: Callable[[str], None]) -> str:
     """An interpreter that has torch and the peers; empty, with a sentence, when PyPI cannot be reached."""
-    done = subprocess.run([os.path.join(ROOT, "tools", "bench", "venv"), *NEEDED], capture_output=True, text=True)
+    done = subprocess.run([os.path.join(ROOT, "tools", "venv"), *NEEDED], capture_output=True, text=True)
     if done.returncode:
         say(f"PyPI's {', '.join(NEEDED)} could not be installed, so there are no peers: {done.stderr.strip()[-300:]}")
         return ""

@@ -1668,6 +1668,7 @@ LoadJoinAnswer = TypedDict(
     {
         "plan": str,  # hash of the files and of where their tensors lie: devices exchange bytes only if theirs are equal
         "present": bool,  # the model is there already
+        "apart": NotRequired[bool],  # there is no room for NCCL's memory beside the model: it exchanges nothing
         "device_uuid": str,  # of the GPU
     },
 )
