@@ -29,15 +29,6 @@ static void phase (loader_fill_t *self, const char *name)
     self->mark_ns = now;
 }
 
-static void close_sources (loader_fill_t *self)
-{
-    for (size_t at = 0; at < self->source_count; at++)
-        close (self->sources [at].fd);
-    free (self->sources);
-    self->sources = NULL;
-    self->source_count = 0;
-}
-
 /*  --- work that blocks: on the device thread, or the pool for the host */
 
 static int on_device_thread (void *argument, const loader_device_class_t *class, loader_device_t *device,
@@ -90,7 +81,7 @@ static void run (loader_fill_t *self,
 /*  The model may end in done. */
 static void end (loader_fill_t *self, const yard_error_t *error)
 {
-    close_sources (self);
+    loader_fill_close_sources (self);
     self->tier->fills--;
     if (error->code == YARD_DEVICE_LOST)
         loader_tier_lost (self->tier, error);
@@ -163,30 +154,12 @@ static int do_finish (loader_fill_t *self, const loader_device_class_t *class, l
     return self->tier->kind->finish (self, class, device, error);
 }
 
-/*  How much of a source its checksums covered: the chunks that lie in one run whole. */
-static uint64_t checked_of (const loader_fill_t *self, uint32_t source)
-{
-    const loader_source_t *row = &self->sources [source];
-    uint64_t checked = 0;
-    for (size_t at = 0; row->crc32c && at < self->run_count; at++) {
-        const loader_run_t *run = &self->runs [at];
-        if (run->source != source)
-            continue;
-        uint64_t end = run->offset + run->bytes;
-        uint64_t first = (run->offset + row->crc_bytes - 1) / row->crc_bytes * row->crc_bytes;
-        uint64_t last = end == row->bytes ? end : end / row->crc_bytes * row->crc_bytes;
-        checked += last > first ? last - first : 0;
-    }
-    return checked;
-}
-
 static void finished (loader_fill_t *self)
 {
     phase (self, "finish");
     if (over (self))
         return;
-    for (uint32_t at = 0; at < self->source_count; at++)
-        self->wish.model->checked_bytes += checked_of (self, at);
+    self->wish.model->checked_bytes = loader_fill_checked (self);
     loader_reservation_shrink (self->reservation, self->need);
     loader_tier_hold (self->tier, self->wish.model, &self->reservation);
     end (self, &self->error);
@@ -353,27 +326,6 @@ static void on_room (void *argument, const yard_error_t *refusal)
     end (self, refusal);
 }
 
-/*  The model's descriptors become the sources'. */
-static void take_sources (loader_fill_t *self)
-{
-    loader_model_t *model = self->wish.model;
-    self->sources = calloc (model->file_count ? model->file_count : 1, sizeof *self->sources);
-    if (!self->sources)
-        abort ();
-    self->source_count = model->file_count;
-    for (size_t at = 0; at < model->file_count; at++) {
-        loader_file_t *file = &model->files [at];
-        const loader_checksums_t *checksums = model->checksums ? &model->checksums [at] : NULL;
-        self->sources [at] = (loader_source_t){ .fd = file->fd,
-                                                .bytes = file->identity.bytes,
-                                                .name = file->name,
-                                                .crc32c = checksums ? checksums->crc32c : NULL,
-                                                .crc_count = checksums ? checksums->count : 0,
-                                                .crc_bytes = checksums ? checksums->chunk_bytes : 0 };
-        file->fd = -1;
-    }
-}
-
 int loader_fill_start (loader_tier_t *self, const loader_fill_wish_t *wish, loader_fill_t **ret,
                        yard_error_t *error)
 {
@@ -401,7 +353,7 @@ int loader_fill_start (loader_tier_t *self, const loader_fill_wish_t *wish, load
         return rc;
     }
     pthread_mutex_init (&fill->lock, NULL);
-    take_sources (fill);
+    loader_fill_take_sources (fill);
     self->fills++;
     loader_tier_stir (self);
     *ret = fill;

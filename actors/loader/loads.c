@@ -8,11 +8,9 @@
 #include "actors/loader/loads.h"
 
 #include "actors/ground/table.h"
+#include "actors/loader/load_name.h"
 
 #define OPENINGS_MAX 256 /* under way at once; two threads open some hundred models a second */
-#define FORM_SIZE 160 /* of load_name_t: five numbers, a loader's name, the name of slices */
-#define NAME_BYTES_MAX \
-    (64 + 1 + LOADER_SUBMODEL_SIZE + LOADER_VARIANT_SIZE + FORM_SIZE + LOADER_MODEL_PATH_SIZE)
 
 struct loader_waiter_t {
     loader_waiter_t *next;
@@ -21,12 +19,6 @@ struct loader_waiter_t {
     void *argument;
     bool first; /* the one whose wish began the load */
 };
-
-/*  key, part, variant, form and path, each with a 0 behind it; so key and part can be read out of it. */
-typedef struct {
-    char bytes [NAME_BYTES_MAX];
-    size_t size, plain; /* plain: without the number that makes the name of a look its own */
-} load_name_t;
 
 typedef struct under_way_t {
     loader_loads_t *loads;
@@ -43,7 +35,7 @@ typedef struct under_way_t {
     loader_phase_t phases [2 * LOADER_PHASES_MAX];
     size_t phase_count;
     char title [256]; /* the model's name, for lists */
-    load_name_t name;
+    loader_load_name_t name;
 } under_way_t;
 
 typedef struct {
@@ -119,16 +111,6 @@ void loader_loads_destroy (loader_loads_t **self_p)
     *self_p = NULL;
 }
 
-static bool append (load_name_t *name, yard_string_t part)
-{
-    if (part.size >= sizeof name->bytes - name->size)
-        return false;
-    memcpy (name->bytes + name->size, part.data, part.size);
-    name->size += part.size;
-    name->bytes [name->size++] = 0;
-    return true;
-}
-
 static bool copy_text (char *to, size_t room, yard_string_t text)
 {
     if (text.size >= room)
@@ -156,7 +138,7 @@ static void copy_known (loader_opening_t *work, const loader_model_t *model)
 static void put_model (under_way_t *way, loader_model_t *model)
 {
     loader_loads_t *self = way->loads;
-    const load_name_t *name = &way->name;
+    const loader_load_name_t *name = &way->name;
     row_t *old = yard_table_get (self->models, name->bytes, name->size);
     if (old)
         drop_row (self, old);
@@ -332,8 +314,8 @@ static int make_opening (const loader_loads_t *self, const loader_wish_t *wish, 
     return 0;
 }
 
-static int begin (loader_loads_t *self, const loader_wish_t *wish, const load_name_t *name, under_way_t **ret,
-                  yard_error_t *error)
+static int begin (loader_loads_t *self, const loader_wish_t *wish, const loader_load_name_t *name,
+                  under_way_t **ret, yard_error_t *error)
 {
     loader_opening_t *work = NULL;
     if (yard_table_count (self->under_way) >= OPENINGS_MAX)
@@ -368,22 +350,6 @@ static int begin (loader_loads_t *self, const loader_wish_t *wish, const load_na
     return 0;
 }
 
-static bool write_name (loader_loads_t *self, const loader_wish_t *wish, load_name_t *ret)
-{
-    const model_config_t *config = wish->config;
-    char form
-        [FORM_SIZE]; /* and by which loader and attributes: others make another directory of the same files */
-    ret->size = 0;
-    snprintf (form, sizeof form, "%d %s %d %d %d%s %s", (int) wish->form, wish->kind ? wish->kind->name : "",
-              (int) config->base, (int) config->type, (int) config->format, wish->variant_soft ? " soft" : "",
-              wish->slices ? wish->slices->name : "");
-    bool fits = append (ret, config->key) && append (ret, wish->submodel) && append (ret, wish->variant) &&
-                append (ret, yard_string (form)) && append (ret, config->path);
-    ret->plain = ret->size;
-    snprintf (form, sizeof form, "%llu", (unsigned long long) ++self->serial);
-    return fits && (!wish->look_only || append (ret, yard_string (form)));
-}
-
 /*  Whoever joins may have more time than those before; their own ends are the runtime's to tell them. */
 static void give_time (under_way_t *way, int64_t deadline_ms)
 {
@@ -395,8 +361,8 @@ static void give_time (under_way_t *way, int64_t deadline_ms)
 int loader_loads_want (loader_loads_t *self, const loader_wish_t *wish, loader_loaded_fn *fn, void *argument,
                        loader_waiter_t **ret, yard_error_t *error)
 {
-    load_name_t name;
-    if (!write_name (self, wish, &name))
+    loader_load_name_t name;
+    if (!loader_load_name_write (&name, wish, ++self->serial))
         return yard_error (error, YARD_TOO_LARGE, "the record's key, part and path together are too long");
     under_way_t *way = yard_table_get (self->under_way, name.bytes, name.size);
     bool first = !way;
@@ -427,10 +393,7 @@ static void hide (under_way_t *way)
 {
     loader_loads_t *self = way->loads;
     yard_table_take (self->under_way, way->name.bytes, way->name.size);
-    int size = snprintf (way->name.bytes, sizeof way->name.bytes, "cancelled %llu%c",
-                         (unsigned long long) ++self->serial, 0);
-    way->name.bytes [size] = 0; /* an empty part */
-    way->name.size = (size_t) size + 1;
+    loader_load_name_hide (&way->name, ++self->serial);
     yard_table_put (self->under_way, way->name.bytes, way->name.size, way);
 }
 
@@ -471,12 +434,6 @@ void loader_loads_sweep (loader_loads_t *self)
     }
 }
 
-/*  The part behind the first 0 of a name. */
-static const char *part_of (const char *name)
-{
-    return name + strlen (name) + 1;
-}
-
 void loader_loads_evicted (loader_loads_t *self, loader_model_t *model, char *ret_key, size_t key_size,
                            char *ret_submodel)
 {
@@ -486,7 +443,7 @@ void loader_loads_evicted (loader_loads_t *self, loader_model_t *model, char *re
         if (row->model != model)
             continue;
         snprintf (ret_key, key_size, "%s", row->name);
-        snprintf (ret_submodel, LOADER_SUBMODEL_SIZE, "%s", part_of (row->name));
+        snprintf (ret_submodel, LOADER_SUBMODEL_SIZE, "%s", loader_load_name_part (row->name));
         drop_row (self, row);
         return;
     }
@@ -509,7 +466,7 @@ bool loader_loads_next (const loader_loads_t *self, size_t *at, loader_load_row_
         return false;
     const row_t *row = value;
     *ret = (loader_load_row_t){ .key = row->name,
-                                .submodel = part_of (row->name),
+                                .submodel = loader_load_name_part (row->name),
                                 .name = row->title,
                                 .model = row->model,
                                 .bytes = row->model->bytes,
@@ -529,7 +486,7 @@ bool loader_loads_next_under_way (const loader_loads_t *self, size_t *at, loader
         way = value;
     } while (way->look_only || way->cancelled);
     *ret = (loader_load_row_t){ .key = way->name.bytes,
-                                .submodel = part_of (way->name.bytes),
+                                .submodel = loader_load_name_part (way->name.bytes),
                                 .name = way->title,
                                 .since_ms = way->began_ms,
                                 .form = way->form };

@@ -78,6 +78,11 @@ struct loader_fill_t {
     yard_error_t copy_error; /* the first */
 };
 
+/*  fill_sources.c: the model's descriptors become the sources', and are closed with them. */
+void loader_fill_take_sources (loader_fill_t *self);
+void loader_fill_close_sources (loader_fill_t *self);
+uint64_t loader_fill_checked (const loader_fill_t *self); /* bytes whose checksums the runs covered whole */
+
 /*  A turn of ledger and LRU, soon. */
 void loader_tier_stir (loader_tier_t *self);
 /*  The device answers nothing any more, to this process at least: it ends, and whoever supervises it starts another. */
