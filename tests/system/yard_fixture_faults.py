@@ -90,11 +90,14 @@ class FaultYard(Yard):
                           ASAN_OPTIONS="detect_leaks=0:abort_on_error=0:exitcode=99")
 
     def bury(self, actor):
-        """A process that is dead, and was meant to die, is no failure of stop (). Returns when the broker has noticed: a member's open
-        job.lease may be granted until then, and such a lease lies until its term is over."""
+        """A process that is dead, and was meant to die, is no failure of stop (). Returns when the broker has noticed."""
         process = self.named[actor]
         assert process.wait(30) == -9, f"{actor} ended with {process.returncode}, not by our kill:\n{self.log(actor)}"
         self.processes.remove(process)
+        self.missed(process)
+
+    def missed(self, process):
+        """A dead member's open job.lease may be granted until the broker has noticed, and such a lease lies until its term is over."""
         client = Client(self.run)
         wait_for(lambda: process.pid not in [row["pid"] for row in client.ask("yard.actors")["actors"]], what="its being missed")
         client.close()
@@ -106,6 +109,8 @@ class FaultYard(Yard):
         code = process.wait(30)
         assert code == 0 or (doomed and code == -9), f"{actor} ended with {code}:\n{self.log(actor)}"
         self.processes.remove(process)
+        if code == -9:
+            self.missed(process)
         return code == 0
 
     def recover(self):
