@@ -20,7 +20,7 @@ PROGRAM_SECONDS = 600      # of one cmocka program; the slowest takes half a min
 SIMULATION_SECONDS = 1200  # of seeds in --long
 #  What the thread sanitizer watches: all that has a thread beside the loop, and the loop with it.
 THREADED = ("offload_test", "log_test", "fault_test", "turn_test", "request_test", "ask_test", "follow_test", "hello_test", "bus_conformance",
-            "read_test", "simcuda_test", "simcuda_memory_test", "nccl_test", "mail_test", "device_thread_test", "fill_test")
+            "read_test", "read_ends_test", "mail_test", "device_thread_test", "fill_test", "fill_device_test", "loads_test", "loader_end_test")
 
 
 class Count:
