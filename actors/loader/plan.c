@@ -27,14 +27,18 @@ static uint64_t align_up (uint64_t value, uint64_t alignment)
     return (value + alignment - 1) / alignment * alignment;
 }
 
+int loader_plan_order (const yard_tensor_row_t *a, const yard_tensor_row_t *b)
+{
+    if (a->region != b->region)
+        return a->region < b->region ? -1 : 1;
+    return (a->offset > b->offset) - (a->offset < b->offset);
+}
+
 static int in_file_order (const void *a, const void *b)
 {
     const place_t *left = a, *right = b;
-    if (left->tensor.region != right->tensor.region)
-        return left->tensor.region < right->tensor.region ? -1 : 1;
-    if (left->tensor.offset != right->tensor.offset)
-        return left->tensor.offset < right->tensor.offset ? -1 : 1;
-    return (left->index > right->index) - (left->index < right->index);
+    int order = loader_plan_order (&left->tensor, &right->tensor);
+    return order ? order : (left->index > right->index) - (left->index < right->index);
 }
 
 static bool all_aligned (const place_t *places, size_t count)

@@ -41,4 +41,7 @@ int loader_plan_make (const yard_directory_t *directory, loader_plan_t *ret, yar
                       yard_error_t *error);
 void loader_plan_clear (loader_plan_t *self);
 
+/*  By file, then by offset: negative, 0 or positive, as for qsort. */
+int loader_plan_order (const yard_tensor_row_t *a, const yard_tensor_row_t *b);
+
 #endif

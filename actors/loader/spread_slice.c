@@ -171,11 +171,8 @@ static int add_place (maker_t *self, place_t *place, const loader_slices_t *slic
 static int in_file_order (const void *a, const void *b)
 {
     const place_t *left = a, *right = b;
-    if (left->tensor.region != right->tensor.region)
-        return left->tensor.region < right->tensor.region ? -1 : 1;
-    if (left->tensor.offset != right->tensor.offset)
-        return left->tensor.offset < right->tensor.offset ? -1 : 1;
-    return (left->index > right->index) - (left->index < right->index);
+    int order = loader_plan_order (&left->tensor, &right->tensor);
+    return order ? order : (left->index > right->index) - (left->index < right->index);
 }
 
 static int by_index (const void *a, const void *b)

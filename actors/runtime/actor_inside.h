@@ -19,7 +19,8 @@
 #include "handler_watch.h"
 #include "proto/envelope.h"
 
-#define YARD_OPEN_REQUESTS_MAX 1024 /* as many as the broker lets one peer ask (ARCHITECTURE 2) */
+#define YARD_OPEN_REQUESTS_MAX \
+    8192 /* eight times what the broker lets one peer ask (ARCHITECTURE 2): one cannot keep out the others */
 #define YARD_ARENA_BYTES_MAX \
     (16 * 1024 * 1024) /* what one message may become in memory: its 1 MiB sixteen times */
 #define YARD_MAILBOX_BUDGET 64 /* messages between two looks at timers and files (actor.h) */

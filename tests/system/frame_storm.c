@@ -22,6 +22,7 @@
 #include "proto/envelope.h"
 #include "proto/messages.h"
 
+#define REST_MAX 120 /* of a failure that is shown: its code, and the beginning of its sentence */
 #define SOCKETS 8
 #define PER_CONNECTION \
     5000 /* so that what a connection may hold is let go, and a hundred of them come and go */
@@ -203,15 +204,17 @@ static void make_subscription (storm_t *self)
 }
 
 /*  --- the valid asker ----------------------------------------------------------------------------------- */
-/*  The next message's head; the rest of it is read away. */
-static int receive_head (void *socket, char *ret_head, size_t size)
+/*  The next message's head, and its last frame as far as it can be printed [REST_MAX]; what is between is read away. */
+static int receive_head (void *socket, char *ret_head, size_t size, char *ret_rest)
 {
     int got = zmq_recv (socket, ret_head, size, 0), more = got >= 0;
-    char rest [64];
     for (size_t option = sizeof more; more;) {
         zmq_getsockopt (socket, ZMQ_RCVMORE, &more, &option);
-        if (more)
-            zmq_recv (socket, rest, sizeof rest, 0);
+        int rest = more ? zmq_recv (socket, ret_rest, REST_MAX, 0) : 0;
+        for (int at = 0; at < REST_MAX && rest > 0; at++)
+            ret_rest [at] = at >= rest                                     ? 0
+                            : ret_rest [at] >= ' ' && ret_rest [at] <= '~' ? ret_rest [at]
+                                                                           : '.';
     }
     return got;
 }
@@ -221,13 +224,13 @@ static bool ask_once (void *socket, uint64_t number)
 {
     static const char body [] = "\x81\xa3key\xd9\x20"
                                 "00000000000000000000000000000000"; /* record.exists {key} */
-    char head [14] = "YARD1A", answer [14];
+    char head [14] = "YARD1A", answer [14], rest [REST_MAX];
     memcpy (head + 6, &number, sizeof number);
     zmq_send (socket, head, sizeof head, ZMQ_SNDMORE);
     zmq_send (socket, "record.exists", 13, ZMQ_SNDMORE);
     zmq_send (socket, body, sizeof body - 1, 0);
     for (;;) {
-        int size = receive_head (socket, answer, sizeof answer);
+        int size = receive_head (socket, answer, sizeof answer, rest);
         if (size < 0) {
             fprintf (stderr, "ask %llu: no answer in %d ms\n", (unsigned long long) number, ANSWER_MS);
             return false;
@@ -235,7 +238,8 @@ static bool ask_once (void *socket, uint64_t number)
         if (size != sizeof head || memcmp (answer + 6, &number, sizeof number) != 0)
             continue;
         if (answer [5] != 'R')
-            fprintf (stderr, "ask %llu: answered with %c\n", (unsigned long long) number, answer [5]);
+            fprintf (stderr, "ask %llu: answered with %c: %.*s\n", (unsigned long long) number, answer [5],
+                     REST_MAX, rest);
         return answer [5] == 'R';
     }
 }

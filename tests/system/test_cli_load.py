@@ -14,35 +14,10 @@ import pytest
 
 import make_models
 from loader_fixture import PlayedLoader, device, row, simulated_gpus
+from test_load import add, key_of, loaded, place  # noqa: F401
 from yard import wait_for
 
 CONTROL = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
-
-
-def key_of(number):
-    return f"{number:032x}"
-
-
-def add(yard, file, number=1, **fields):
-    """A record for a file in the models directory, as an install would make it."""
-    config = {"key": key_of(number), "name": "one", "type": "lora", "base": "sd-1", "format": "lycoris",
-              "path": os.path.relpath(file, yard.models), "hash": "imohash:00", **fields}
-    yard.client().ask("record.add", {"config": config})
-    return config["key"]
-
-
-def place(yard, *parts):
-    path = os.path.join(yard.models, *parts)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    return path
-
-
-@pytest.fixture
-def loaded(yard):
-    """A yard with a loader and one LoRA in it; gives (yard, key, path)."""
-    path = make_models.lora_sd1(place(yard, "sd-1", "lora", "one", "one.safetensors"))
-    yard.start("broker", "recorder", "loader")
-    return yard, add(yard, path), path
 
 
 @pytest.fixture

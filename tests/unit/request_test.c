@@ -3,7 +3,7 @@
  */
 #include "actor_world.h"
 
-#define KEPT_MAX 2048
+#define KEPT_MAX (YARD_OPEN_REQUESTS_MAX + 1)
 
 typedef struct {
     yard_request_t *kept [KEPT_MAX];
@@ -366,10 +366,12 @@ static void open_requests_have_a_limit (void **state)
         if (i % 32 == 0)
             world_turn (world);
     }
-    for (int i = 0; i < 20; i++)
+    for (int i = 0; i < YARD_OPEN_REQUESTS_MAX / 50; i++)
         world_turn (world);
     assert_int_equal (keeper_of (world)->kept_count, YARD_OPEN_REQUESTS_MAX);
-    world_expect_failure (world, "00001024", "busy");
+    char first [16];
+    snprintf (first, sizeof first, "%08d", YARD_OPEN_REQUESTS_MAX);
+    world_expect_failure (world, first, "busy");
     world_expect_nothing (world);
 }
 
