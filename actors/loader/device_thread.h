@@ -38,7 +38,7 @@ typedef bool (loader_device_look_fn) (void *argument, const loader_device_class_
                                       loader_device_t *device);
 
 /*  Opens the device on its new thread, and waits for that (a CUDA context takes a second). */
-/*  verify: each copy is read back and compared before it counts (integrity); half the speed. */
+/*  verify: each copy is read back and compared before it counts (integrity); every byte goes over the link twice. */
 int loader_device_thread_new (const char *device, loader_export_t wish, bool verify, loader_mail_t *mail,
                               loader_device_thread_t **ret, yard_error_t *error);
 /*  Does what was asked, then closes the device; done of the last jobs is in the mail. */

@@ -13,7 +13,7 @@
 
 static int by_name (const void *left, const void *right)
 {
-    const loader_entry_t *a = left, *b = right;
+    const loader_listed_t *a = left, *b = right;
     return strcmp (a->name, b->name);
 }
 
@@ -36,7 +36,7 @@ static int add (loader_listing_t *self, int folder_fd, const struct dirent *entr
         return yard_error (error, YARD_TOO_LARGE,
                            "%s has more than %d names, the limit; leave the model's own files in it", path,
                            ENTRIES_MAX);
-    self->entries [self->count++] = (loader_entry_t){ .name = name, .folder = is_folder (folder_fd, entry) };
+    self->entries [self->count++] = (loader_listed_t){ .name = name, .folder = is_folder (folder_fd, entry) };
     return 0;
 }
 

@@ -21,10 +21,10 @@
 typedef struct {
     const char *name;
     bool folder;
-} loader_entry_t;
+} loader_listed_t;
 
 typedef struct {
-    loader_entry_t *entries;
+    loader_listed_t *entries;
     size_t count;
     yard_arena_t *arena; /* the names */
 } loader_listing_t;

@@ -138,7 +138,7 @@ static int walk (walk_t *self, int folder_fd, const char *below, unsigned depth)
     if (rc)
         return rc;
     for (size_t at = 0; rc == 0 && at < listing.count; at++) {
-        const loader_entry_t *entry = &listing.entries [at];
+        const loader_listed_t *entry = &listing.entries [at];
         char shown [NAME_MAX + 1];
         bool out = false;
         rc = name_below (self, below, entry->name, shown);

@@ -51,7 +51,7 @@ static void tell_split (place_t *self)
     self->count = split && number >= 1 && number <= count ? count : 0;
 }
 
-static bool is_gguf (const loader_entry_t *entry)
+static bool is_gguf (const loader_listed_t *entry)
 {
     size_t size = strlen (entry->name);
     return !entry->folder && size > strlen (SUFFIX) &&

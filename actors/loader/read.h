@@ -60,7 +60,7 @@ typedef struct {
     const loader_run_t *runs;
     size_t run_count;
     /*  Where `to` counts from: this memory, or the memory_fd of each run's source, or neither: through the ring. Memory that is there
-     *  already is best read into as memory; fresh memory is filled with half the processor's time as a memfd, and needs no mapping:
+     *  already is best read into as memory; fresh memory is filled faster as a memfd (read_chunk.c), and needs no mapping:
      *  then seal it against writing after done. */
     char *memory; /* writable; NULL = none */
     void (*filled) (void *argument, const loader_slot_t *slot); /* ring only; then loader_slot_return */

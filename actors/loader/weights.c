@@ -91,7 +91,7 @@ bool loader_weights_read (const char *name, loader_weights_t *ret)
 static bool weights_at (const loader_listing_t *self, size_t at, const yard_string_t *stem,
                         loader_weights_t *ret)
 {
-    const loader_entry_t *entry = &self->entries [at];
+    const loader_listed_t *entry = &self->entries [at];
     return !entry->folder && loader_weights_read (entry->name, ret) &&
            (!stem || yard_string_equal (*stem, ret->stem));
 }

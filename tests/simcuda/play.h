@@ -25,6 +25,11 @@ typedef struct {
     char log [8192]; /* all lines of the simulation */
 } play_t;
 
+/*  Both ended well, without a signal, and this line is in the log; NULL: nothing is. */
+void play_well (play_t got, const char *line);
+/*  What is left on the current device. */
+size_t play_bytes_free (void);
+
 /*  Inside a play: what has to hold, or the process ends with PLAY_FAILED and says where. */
 #define must(condition) \
     do { \

@@ -18,29 +18,12 @@
 
 #define STEP (2 * PLAY_MIB)
 
-static void well (play_t got, const char *line)
-{
-    assert_int_equal (got.signal, 0);
-    assert_int_equal (got.exit_status, 0);
-    if (line && !strstr (got.log, line))
-        fail_msg ("no %s in: %s", line, got.log);
-    if (!line)
-        assert_string_equal (got.log, "");
-}
-
-static size_t bytes_free (void)
-{
-    size_t left = 0, total = 0;
-    must_do (cudaMemGetInfo (&left, &total));
-    return left;
-}
-
 static void fill_up (void)
 {
     void *memory [4], *more = NULL;
     must_do (cudaSetDevice (0));
     for (int i = 0; i < 4; i++) {
-        must (bytes_free () == (4 - (size_t) i) * STEP);
+        must (play_bytes_free () == (4 - (size_t) i) * STEP);
         must_do (cudaMalloc (&memory [i], i ? 1 : STEP));
     }
     must_be (cudaErrorMemoryAllocation, cudaMalloc (&more, 1));
@@ -52,13 +35,13 @@ static void fill_up (void)
     must_be (cudaErrorMemoryAllocation, cudaMalloc (&more, STEP + 1));
     must_be (cudaErrorMemoryAllocation, cudaMalloc (&more, SIZE_MAX));
     must_do (cudaMalloc (&memory [2], STEP));
-    must (bytes_free () == 0);
+    must (play_bytes_free () == 0);
     for (int i = 0; i < 4; i++)
         must_do (cudaFree (memory [i]));
     must_do (cudaFree (NULL));
     must_do (cudaMalloc (&more, 0));
     must_be (cudaErrorInvalidValue, cudaMalloc (NULL, 1));
-    must (!more && bytes_free () == 4 * STEP);
+    must (!more && play_bytes_free () == 4 * STEP);
 }
 
 /*  cuda_runtime_api.h:4559 (cudaErrorMemoryAllocation), :4731 ("If devPtr is 0, no operation is performed"), :1119 (last error). The
@@ -66,7 +49,7 @@ static void fill_up (void)
 static void memory_is_handed_out_in_steps_until_it_is_gone (void **unused)
 {
     (void) unused;
-    well (play ("SIMCUDA_MEMORY=8388608", fill_up), NULL);
+    play_well (play ("SIMCUDA_MEMORY=8388608", fill_up), NULL);
 }
 
 static void look_at_new (void)
@@ -82,7 +65,7 @@ static void look_at_new (void)
 static void new_memory_is_not_zero (void **unused)
 {
     (void) unused;
-    well (play ("", look_at_new), NULL);
+    play_well (play ("", look_at_new), NULL);
 }
 
 static void free_twice (void)
@@ -101,9 +84,9 @@ static void a_second_free_is_an_error (void **unused)
 {
     (void) unused;
     play_t got = play ("", free_twice);
-    well (got, "simcuda.double_free");
-    well (got, "simcuda.free_unknown");
-    well (got, "simcuda.use_after_free");
+    play_well (got, "simcuda.double_free");
+    play_well (got, "simcuda.free_unknown");
+    play_well (got, "simcuda.use_after_free");
 }
 
 static void leave_all_behind (void)
@@ -123,10 +106,10 @@ static void what_is_left_at_exit_is_told (void **unused)
 {
     (void) unused;
     play_t got = play ("SIMCUDA_DEVICES=2", leave_all_behind);
-    well (got, "simcuda.leak bytes=4194304 device=1");
-    well (got, "simcuda.leak_stream device=1");
-    well (got, "simcuda.leak_event device=1");
-    well (got, "simcuda.leak_pin bytes=8192");
+    play_well (got, "simcuda.leak bytes=4194304 device=1");
+    play_well (got, "simcuda.leak_stream device=1");
+    play_well (got, "simcuda.leak_event device=1");
+    play_well (got, "simcuda.leak_pin bytes=8192");
 }
 
 static void *look_at_device (void *argument)
@@ -157,7 +140,7 @@ static void new_thread (void)
 static void each_thread_has_its_own_device (void **unused)
 {
     (void) unused;
-    well (play ("SIMCUDA_DEVICES=2", new_thread), "simcuda.device_not_set call=cudaMalloc");
+    play_well (play ("SIMCUDA_DEVICES=2", new_thread), "simcuda.device_not_set call=cudaMalloc");
 }
 
 static void mix_devices (void)
@@ -182,8 +165,8 @@ static void mix_devices (void)
 static void an_event_is_recorded_on_its_own_device (void **unused)
 {
     (void) unused;
-    well (play ("SIMCUDA_DEVICES=2", mix_devices),
-          "simcuda.wrong_device call=cudaEventRecord event=1 stream=0");
+    play_well (play ("SIMCUDA_DEVICES=2", mix_devices),
+               "simcuda.wrong_device call=cudaEventRecord event=1 stream=0");
 }
 
 static void copy_to_other_device (void)
@@ -207,8 +190,8 @@ static void copy_to_other_device (void)
 static void a_copy_to_another_device_is_told (void **unused)
 {
     (void) unused;
-    well (play ("SIMCUDA_DEVICES=2", copy_to_other_device),
-          "simcuda.wrong_device call=cudaMemcpy current=0 stream=0 memory=1");
+    play_well (play ("SIMCUDA_DEVICES=2", copy_to_other_device),
+               "simcuda.wrong_device call=cudaMemcpy current=0 stream=0 memory=1");
 }
 
 static void pin_things (void)
@@ -236,7 +219,7 @@ static void pin_things (void)
 static void host_memory_is_registered_once (void **unused)
 {
     (void) unused;
-    well (play ("", pin_things), NULL);
+    play_well (play ("", pin_things), NULL);
 }
 
 static void *see_sticky (void *unused)
@@ -271,7 +254,7 @@ static void break_device (void)
 static void a_sticky_error_stays (void **unused)
 {
     (void) unused;
-    well (play ("SIMCUDA_FAULTS=cudaMemcpyAsync:1=late719", break_device), "simcuda.sticky code=719");
+    play_well (play ("SIMCUDA_FAULTS=cudaMemcpyAsync:1=late719", break_device), "simcuda.sticky code=719");
 }
 
 static void meet_faults (void)
@@ -296,8 +279,8 @@ static void meet_faults (void)
 static void the_script_strikes_at_the_nth_call (void **unused)
 {
     (void) unused;
-    well (play ("SIMCUDA_FAULTS=cudaMalloc:2=2,cudaMemcpy:1=wrong", meet_faults),
-          "simcuda.fault call=cudaMalloc what=2");
+    play_well (play ("SIMCUDA_FAULTS=cudaMalloc:2=2,cudaMemcpy:1=wrong", meet_faults),
+               "simcuda.fault call=cudaMalloc what=2");
 }
 
 static void fork_late (void)
@@ -316,7 +299,7 @@ static void fork_late (void)
 static void a_forked_child_has_no_devices (void **unused)
 {
     (void) unused;
-    well (play ("", fork_late), "simcuda.fork call=cudaSetDevice");
+    play_well (play ("", fork_late), "simcuda.fork call=cudaSetDevice");
 }
 
 static void ask_devices (void)
@@ -343,7 +326,7 @@ static void ask_devices (void)
 static void devices_are_told_apart (void **unused)
 {
     (void) unused;
-    well (play ("SIMCUDA_DEVICES=8 SIMCUDA_MEMORY=8388608", ask_devices), NULL);
+    play_well (play ("SIMCUDA_DEVICES=8 SIMCUDA_MEMORY=8388608", ask_devices), NULL);
 }
 
 static void ask_entries (void)
@@ -377,7 +360,7 @@ static void ask_entries (void)
 static void entry_points_have_versions (void **unused)
 {
     (void) unused;
-    well (play ("", ask_entries), "simcuda.unknown_entry name=cuGone");
+    play_well (play ("", ask_entries), "simcuda.unknown_entry name=cuGone");
 }
 
 static void take_and_die (int socket)
@@ -397,11 +380,11 @@ static void see_it_go (int socket)
     char word = 0;
     must_do (cudaSetDevice (0));
     play_receive (socket, &word, 1, NULL);
-    must (bytes_free () == STEP);
+    must (play_bytes_free () == STEP);
     must_be (cudaErrorMemoryAllocation, cudaMalloc (&memory, 2 * STEP));
     play_send (socket, "d", 1, -1);
     must (read (socket, &word, 1) == 0); /* its end of the socket closes with it */
-    while (bytes_free () != 4 * STEP)
+    while (play_bytes_free () != 4 * STEP)
         (void) sched_yield (); /* the socket goes a moment before the process does */
     must_do (cudaMalloc (&memory, 4 * STEP));
     must_do (cudaFree (memory));

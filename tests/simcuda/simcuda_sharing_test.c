@@ -18,23 +18,6 @@
 #define STEP (2 * PLAY_MIB)
 #define SIZE (2 * STEP)
 
-static void well (play_t got, const char *line)
-{
-    assert_int_equal (got.exit_status, 0);
-    assert_int_equal (got.other_exit_status, 0);
-    if (line && !strstr (got.log, line))
-        fail_msg ("no %s in: %s", line, got.log);
-    if (!line)
-        assert_string_equal (got.log, "");
-}
-
-static size_t bytes_free (void)
-{
-    size_t left = 0, total = 0;
-    must_do (cudaMemGetInfo (&left, &total));
-    return left;
-}
-
 static void fill (uint8_t *memory, size_t size, int value)
 {
     uint8_t *host = play_host (size, value, 1);
@@ -91,13 +74,13 @@ static void open_twice (int socket)
     uint8_t *memory = fetch (socket, &handle);
     void *again = NULL;
     must_do (cudaIpcOpenMemHandle (&again, handle, cudaIpcMemLazyEnablePeerAccess));
-    must (again == memory && bytes_free () == 0); /* counted once, though two processes have it */
+    must (again == memory && play_bytes_free () == 0); /* counted once, though two processes have it */
     must_do (cudaIpcCloseMemHandle (again));
     must (play_device_all (memory, SIZE, 0x61));
     must_do (cudaIpcCloseMemHandle (memory));
     tell (socket);
     hear (socket);
-    must (bytes_free () == SIZE);
+    must (play_bytes_free () == SIZE);
 }
 
 /*  cuda_runtime_api.h:829 "the reference count on the handle is incremented by 1 and the existing device pointer is returned"; :881 "When
@@ -105,7 +88,7 @@ static void open_twice (int socket)
 static void a_handle_is_opened_elsewhere (void **unused)
 {
     (void) unused;
-    well (play_pair ("SIMCUDA_MEMORY=4194304", own, open_twice), NULL);
+    play_well (play_pair ("SIMCUDA_MEMORY=4194304", own, open_twice), NULL);
 }
 
 static void misuse_handle (int socket)
@@ -133,7 +116,7 @@ static void misuse_handle (int socket)
 static void a_handle_is_used_as_it_says (void **unused)
 {
     (void) unused;
-    well (play_pair ("", own, misuse_handle), "simcuda.double_free");
+    play_well (play_pair ("", own, misuse_handle), "simcuda.double_free");
 }
 
 static void open_own (void)
@@ -155,7 +138,7 @@ static void open_own (void)
 static void a_handle_is_not_opened_by_its_owner (void **unused)
 {
     (void) unused;
-    well (play ("", open_own), NULL);
+    play_well (play ("", open_own), NULL);
 }
 
 static void free_too_early (int socket)
@@ -181,8 +164,8 @@ static void read_too_late (int socket)
 static void memory_freed_before_its_importers_is_told (void **unused)
 {
     (void) unused;
-    well (play_pair ("", free_too_early, read_too_late),
-          "simcuda.freed_with_importers importers=1 bytes=4194304");
+    play_well (play_pair ("", free_too_early, read_too_late),
+               "simcuda.freed_with_importers importers=1 bytes=4194304");
 }
 
 static void publish_and_die (int socket)
@@ -333,9 +316,9 @@ static void import_and_stay (int socket)
     tell (socket);
     must (read (socket, &word, 1) == 0);
     must (play_device_all ((void *) at, SIZE, 0x71));
-    must (bytes_free () == 2 * SIZE - SIZE);
+    must (play_bytes_free () == 2 * SIZE - SIZE);
     unmap (&calls, at);
-    while (bytes_free () != 2 * SIZE)
+    while (play_bytes_free () != 2 * SIZE)
         (void) sched_yield (); /* the owner's process goes a moment after its socket */
 }
 
@@ -369,12 +352,12 @@ static void map_carefully (void)
     must_do (calls.release (handle));
     must_be (CUDA_ERROR_INVALID_VALUE,
              calls.export(&fd, handle, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
-    must (bytes_free () == STEP); /* its mapping keeps it */
+    must (play_bytes_free () == STEP); /* its mapping keeps it */
     must_do (calls.create (&again, STEP, &prop, 0));
     must_be (CUDA_ERROR_INVALID_VALUE, calls.export(&fd, again, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
     must_do (calls.release (again));
     unmap (&calls, at);
-    must (bytes_free () == SIZE + STEP);
+    must (play_bytes_free () == SIZE + STEP);
 }
 
 /*  cuda.h:12782 (multiple of the granularity), :12894 ("not currently mapped"), :12867 ("previously reserved"), :13058 ("cannot unmap a
@@ -383,7 +366,7 @@ static void map_carefully (void)
 static void the_steps_of_mapping_are_checked (void **unused)
 {
     (void) unused;
-    well (play ("SIMCUDA_MEMORY=6291456", map_carefully), NULL);
+    play_well (play ("SIMCUDA_MEMORY=6291456", map_carefully), NULL);
 }
 
 static void keep_descriptor (void)
@@ -393,11 +376,11 @@ static void keep_descriptor (void)
     int fd = -1;
     must_do (calls.export(&fd, handle, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR, 0));
     must_do (calls.release (handle));
-    must (bytes_free () == SIZE);
+    must (play_bytes_free () == SIZE);
     must_do (calls.import (&handle, (void *) (uintptr_t) fd, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
     must_do (calls.release (handle));
     close (fd);
-    must (bytes_free () == 2 * SIZE);
+    must (play_bytes_free () == 2 * SIZE);
     must_be (CUDA_ERROR_INVALID_VALUE,
              calls.import (&handle, NULL, CU_MEM_HANDLE_TYPE_POSIX_FILE_DESCRIPTOR));
     must_do (calls.create (
@@ -414,7 +397,8 @@ static void keep_descriptor (void)
 static void an_open_descriptor_keeps_its_memory (void **unused)
 {
     (void) unused;
-    well (play ("SIMCUDA_MEMORY=8388608", keep_descriptor), "simcuda.leak_descriptor bytes=4194304 device=0");
+    play_well (play ("SIMCUDA_MEMORY=8388608", keep_descriptor),
+               "simcuda.leak_descriptor bytes=4194304 device=0");
 }
 
 static void see_no_vmm (void)
@@ -429,7 +413,7 @@ static void see_no_vmm (void)
 static void devices_may_have_no_virtual_memory (void **unused)
 {
     (void) unused;
-    well (play ("SIMCUDA_VMM=0", see_no_vmm), NULL);
+    play_well (play ("SIMCUDA_VMM=0", see_no_vmm), NULL);
 }
 
 int main (void)

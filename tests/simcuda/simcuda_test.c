@@ -43,16 +43,6 @@ static void bench_close (bench_t *bench)
     play_host_free (bench->host, SIZE, 1);
 }
 
-static void well (play_t got, const char *line)
-{
-    assert_int_equal (got.signal, 0);
-    assert_int_equal (got.exit_status, 0);
-    if (line && !strstr (got.log, line))
-        fail_msg ("no %s in: %s", line, got.log);
-    if (!line)
-        assert_string_equal (got.log, "");
-}
-
 static void reuse_pinned (void)
 {
     bench_t bench = bench_open ();
@@ -71,7 +61,7 @@ static void reuse_pinned (void)
 static void a_pinned_source_is_read_at_the_end (void **unused)
 {
     (void) unused;
-    well (play ("", reuse_pinned), "simcuda.source_reused bytes=262144");
+    play_well (play ("", reuse_pinned), "simcuda.source_reused bytes=262144");
 }
 
 static void reuse_pageable (void)
@@ -93,7 +83,7 @@ static void reuse_pageable (void)
 static void a_pageable_source_is_staged_at_the_call (void **unused)
 {
     (void) unused;
-    well (play ("", reuse_pageable), "simcuda.pageable_source bytes=262144");
+    play_well (play ("", reuse_pageable), "simcuda.pageable_source bytes=262144");
 }
 
 static void hang_second (void)
@@ -115,8 +105,8 @@ static void hang_second (void)
 static void the_destination_is_poison_from_the_call_on (void **unused)
 {
     (void) unused;
-    well (play ("SIMCUDA_FAULTS=cudaMemcpyAsync:2=hang", hang_second),
-          "simcuda.fault call=cudaMemcpyAsync what=hang");
+    play_well (play ("SIMCUDA_FAULTS=cudaMemcpyAsync:2=hang", hang_second),
+               "simcuda.fault call=cudaMemcpyAsync what=hang");
 }
 
 static void read_then_overwrite (void)
@@ -140,7 +130,7 @@ static void read_then_overwrite (void)
 static void poison_waits_for_reads_that_come_before (void **unused)
 {
     (void) unused;
-    well (play ("SIMCUDA_LINK_MB=4", read_then_overwrite), NULL);
+    play_well (play ("SIMCUDA_LINK_MB=4", read_then_overwrite), NULL);
 }
 
 static void many_to_one_place (void)
@@ -168,8 +158,8 @@ static void many_to_one_place (void)
 static void copies_of_a_stream_keep_their_order (void **unused)
 {
     (void) unused;
-    well (play ("SIMCUDA_SEED=1", many_to_one_place), NULL);
-    well (play ("SIMCUDA_SEED=77", many_to_one_place), NULL);
+    play_well (play ("SIMCUDA_SEED=1", many_to_one_place), NULL);
+    play_well (play ("SIMCUDA_SEED=77", many_to_one_place), NULL);
 }
 
 static void watch_event (void)
@@ -195,7 +185,7 @@ static void watch_event (void)
 static void an_event_is_done_when_its_work_is (void **unused)
 {
     (void) unused;
-    well (play ("", watch_event), NULL);
+    play_well (play ("", watch_event), NULL);
 }
 
 static void record_again (void)
@@ -223,7 +213,7 @@ static void record_again (void)
 static void a_stream_waits_for_the_mark_of_its_call (void **unused)
 {
     (void) unused;
-    well (play ("", record_again), NULL);
+    play_well (play ("", record_again), NULL);
 }
 
 static void destroy_early (void)
@@ -249,7 +239,7 @@ static void destroy_early (void)
 static void a_destroyed_stream_ends_its_work (void **unused)
 {
     (void) unused;
-    well (play ("", destroy_early), "simcuda.stale_handle kind=stream");
+    play_well (play ("", destroy_early), "simcuda.stale_handle kind=stream");
 }
 
 static void read_to_pageable (void)
@@ -269,7 +259,7 @@ static void read_to_pageable (void)
 static void a_copy_to_pageable_memory_is_over_at_return (void **unused)
 {
     (void) unused;
-    well (play ("", read_to_pageable), NULL);
+    play_well (play ("", read_to_pageable), NULL);
 }
 
 static int touch (void *memory)
@@ -302,7 +292,7 @@ static void work_that_meets_a_copy_is_told (void **unused)
 {
     (void) unused;
     play_t got = play ("SIMCUDA_FAULTS=cudaMemcpyAsync:1=hang", touch_under_copy);
-    well (got, "simcuda.missing_wait bytes=262144");
+    play_well (got, "simcuda.missing_wait bytes=262144");
     const char *before = strstr (got.log, "so far so good"), *told = strstr (got.log, "simcuda.missing_wait");
     assert_true (before && told && before < told);
 }
@@ -333,7 +323,7 @@ static void two_streams_one_link (void)
 static void all_streams_of_a_device_share_its_link (void **unused)
 {
     (void) unused;
-    well (play ("SIMCUDA_LINK_MB=2", two_streams_one_link), NULL);
+    play_well (play ("SIMCUDA_LINK_MB=2", two_streams_one_link), NULL);
 }
 
 static void copy_when_told (int socket)
@@ -357,7 +347,7 @@ static void all_processes_share_a_link (void **unused)
 {
     (void) unused;
     play_t got = play_pair ("SIMCUDA_LINK_MB=2", copy_when_told, copy_when_told);
-    well (got, NULL);
+    play_well (got, NULL);
     assert_int_equal (got.other_exit_status, 0);
 }
 
@@ -383,7 +373,7 @@ static void both_directions (void)
 static void the_directions_do_not_wait_for_each_other (void **unused)
 {
     (void) unused;
-    well (play ("SIMCUDA_LINK_MB=2", both_directions), NULL);
+    play_well (play ("SIMCUDA_LINK_MB=2", both_directions), NULL);
 }
 
 static void unpin_early (void)
@@ -406,8 +396,8 @@ static void memory_is_not_taken_from_under_a_copy (void **unused)
 {
     (void) unused;
     play_t got = play ("SIMCUDA_LINK_MB=8", unpin_early);
-    well (got, "simcuda.unpinned_under_copy bytes=262144");
-    well (got, "simcuda.freed_under_copy device=0 bytes=2097152");
+    play_well (got, "simcuda.unpinned_under_copy bytes=262144");
+    play_well (got, "simcuda.freed_under_copy device=0 bytes=2097152");
 }
 
 static void use_default_stream (void)
@@ -454,7 +444,7 @@ static void copy_wrongly (void)
 static void a_copy_stays_within_its_memory (void **unused)
 {
     (void) unused;
-    well (play ("", copy_wrongly), "simcuda.out_of_bounds bytes=32 room=16");
+    play_well (play ("", copy_wrongly), "simcuda.out_of_bounds bytes=32 room=16");
 }
 
 int main (void)

@@ -2,7 +2,7 @@
 /*  gguf_test.c - what a GGUF file may be, and what it may not
  *
  *  The cases follow the handcrafted ones of the reference reader (llama.cpp, tests/test-gguf.cpp), and what its
- *  security reports added since; the files are our own.
+ *  security reports added since; the files are our own. One short case for each of them, hence the length.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -965,7 +965,7 @@ LoaderConfig = TypedDict(
         "device_bytes": NotRequired[int],  # budget on each GPU; 0 = all but device_spare_bytes
         "device_spare_bytes": NotRequired[int],  # left free on each GPU for those who compute
         "export": NotRequired[ExportForm],  # vmm: descriptors, mapped read-only; ipc: for importers without the driver's virtual memory; auto = vmm where the GPU can
-        "verify_copies": NotRequired[bool],  # read every copy back from the GPU and compare; half the speed
+        "verify_copies": NotRequired[bool],  # read every copy back from the GPU and compare; every byte goes over the link twice
         "idle_ms": NotRequired[int],  # an unused model leaves memory after so long; 0 = only when room is needed
         "waiters_max": NotRequired[int],  # loads that wait for room at once, then busy
         "read_ahead_bytes": NotRequired[int],  # most bytes of files under way at once
