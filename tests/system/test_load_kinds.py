@@ -193,3 +193,19 @@ def test_a_named_loader_opens_what_it_is_given(bed, tmp_path):  # R6.8
     assert client.ask("load.path", {"path": path, "loader": "files"})["tensors"] == 0, "another loader, another directory"
     assert client.ask("load.path", {"path": path, "loader": "gguf"})["tensors"] == 1
     refused(client, "load.path", {"path": path, "loader": "safetensors"}, "not_implemented")
+
+
+def test_a_kind_that_the_prober_does_not_know_is_installed_by_overrides_and_loads(make_yard, tmp_path):  # R6.11
+    yard = make_yard()
+    yard.start("broker", "recorder", "downloader", "prober", "installer", "loader")
+    client = yard.client(hello=True)
+    adapter, style = make_models.plain(str(tmp_path / "ip_adapter.safetensors")), tmp_path / "style.pt"
+    style.write_bytes(b"PK\3\4 a pickle that nobody opens")
+    for source, config, tensors in ((adapter, {"type": "ip_adapter", "base": "sd-1", "format": "checkpoint"}, 3),
+                                    (str(style), {"type": "embedding", "base": "sd-1", "format": "embedding_file"}, 0)):
+        answer = client.ask("install.import", {"source": source, "config": config})
+        job = client.ask("job.wait", {"ids": [answer["job"]["id"]], "timeout_ms": 20000}, timeout=25)["jobs"][0]
+        assert job["status"] == "completed", job
+        loaded = client.ask("load.model", {"key": job["key"]})
+        assert loaded["config"]["type"] == config["type"] and loaded["tensors"] == tensors
+        assert [row["name"] for row in loaded["regions"]] == [os.path.basename(source)]
