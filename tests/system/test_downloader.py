@@ -326,7 +326,7 @@ def test_a_member_thought_dead_cannot_spoil_its_successor_s_file(start):
         wait_for(lambda: "download.lock_taken" in yard.log("downloader"), what="the successor's copy")
         old.send_signal(signal.SIGCONT)
         row = downloads.wait(job)
-        assert row["status"] == "completed", row
+        assert row["status"] == "completed", f"{row['error_type']}: {row['error']}\n{yard.log('downloader')}"
         with open(path, "rb") as file:
             assert file.read() == content(SIZE * 10)
     finally:

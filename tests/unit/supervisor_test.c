@@ -82,7 +82,7 @@ static const char actor_script [] =
     "if sys.argv [1] == 'falls' and first: say (b'READY=1'); os._exit (1)\n"
     "if sys.argv [1] == 'refuses': os._exit (2)\n"
     "say (b'READY=1\\nWATCHDOG=1')\n"
-    "if sys.argv [1] in ('falls', 'last'): os.kill (os.getppid (), signal.SIGTERM)\n"
+    "if sys.argv [1] == 'falls': os.kill (os.getppid (), signal.SIGTERM)\n"
     "while True: signal.pause ()\n";
 
 typedef struct {
@@ -95,9 +95,16 @@ static void on_ready (void *argument)
     *(bool *) argument = true;
 }
 
+/*  For a plan in which nobody falls: asked to stop when all are ready, and not while the last one's word is still on its way. */
+static void on_ready_stop (void *argument)
+{
+    on_ready (argument);
+    kill (getpid (), SIGTERM);
+}
+
 /*  Runs them to the end in a child of ours (signals, process group), gives what they wrote; *ret_code is the
  *  run's code. */
-static char *run (const char *directory, const planned_t *plan, int *ret_code)
+static char *run (const char *directory, const planned_t *plan, supervisor_ready_fn *told, int *ret_code)
 {
     int ends [2];
     assert_int_equal (pipe (ends), 0);
@@ -118,7 +125,7 @@ static char *run (const char *directory, const planned_t *plan, int *ret_code)
             rc = supervisor_add (supervisor, plan->name, plan->stage, words, &error);
         }
         if (rc == 0)
-            rc = supervisor_run (supervisor, on_ready, &ready, &error);
+            rc = supervisor_run (supervisor, told, &ready, &error);
         supervisor_destroy (&supervisor);
         _exit (rc == 0 ? (ready ? 0 : 100) : -rc);
     }
@@ -140,7 +147,7 @@ static void stages_start_in_order_and_stop_in_reverse (void **state)
 {
     int code;
     const planned_t plan [] = { { "first", 0 }, { "second", 1 }, { "last", 2 }, { 0 } };
-    char *text = run (*state, plan, &code);
+    char *text = run (*state, plan, on_ready_stop, &code);
     assert_string_equal (text, "start first\nstart second\nstart last\nstop last\nstop second\nstop first\n");
     assert_int_equal (code, 0);
     free (text);
@@ -150,7 +157,7 @@ static void who_falls_is_started_again_alone (void **state)
 {
     int code;
     const planned_t plan [] = { { "stays", 0 }, { "falls", 1 }, { 0 } };
-    char *text = run (*state, plan, &code);
+    char *text = run (*state, plan, on_ready, &code);
     assert_string_equal (text, "start stays\nstart falls\nstart falls\nstop falls\nstop stays\n");
     assert_int_equal (code, 0);
     free (text);
@@ -160,7 +167,7 @@ static void who_cannot_start_at_first_stops_all (void **state)
 {
     int code;
     const planned_t plan [] = { { "stays", 0 }, { "refuses", 1 }, { "never", 2 }, { 0 } };
-    char *text = run (*state, plan, &code);
+    char *text = run (*state, plan, on_ready, &code);
     assert_string_equal (text, "start stays\nstart refuses\nstop stays\n");
     assert_int_equal (code, -YARD_INVALID_CONFIG);
     free (text);
